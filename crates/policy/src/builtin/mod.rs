@@ -1,0 +1,3 @@
+//! The policies that come with kvr, one file each.
+
+pub mod pair;

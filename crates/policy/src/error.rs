@@ -1,0 +1,92 @@
+//! What can go wrong in a policy, worded for the person who has to mend it.
+
+use thiserror::Error;
+
+/// An error of a policy, a cache or a storage format.
+///
+/// Every variant names the thing, what was expected, and what to do about it.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// A format stores blocks of values along head_dim, and head_dim is no multiple of the block.
+    #[error(
+        "format {format} stores blocks of {block} values along head_dim, and head_dim {head_dim} is no multiple of {block}: choose another format for this model (f16 takes any even head_dim)"
+    )]
+    BlockSize {
+        /// Name of the format.
+        format: String,
+        /// Values in one block.
+        block: usize,
+        /// The head dimension of the model.
+        head_dim: usize,
+    },
+    /// A tensor has another shape than its place in the cache asks for.
+    #[error("{what}: expected {expected}, got {got}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// The shape that was expected, with its axes named.
+        expected: String,
+        /// The shape that came.
+        got: String,
+    },
+    /// Tokens were appended at a position that is not the next one.
+    #[error(
+        "append at position {got}, but the cache has seen {expected} tokens: append tokens in order, or reset the cache first"
+    )]
+    Position {
+        /// The position that the cache expects next.
+        expected: usize,
+        /// The position that came.
+        got: usize,
+    },
+    /// No policy or format of that name exists.
+    #[error("unknown {kind} '{name}'{}: `kvr policies` lists what there is", nearest_text(.nearest))]
+    Unknown {
+        /// "policy" or "format".
+        kind: &'static str,
+        /// The name that was asked for.
+        name: String,
+        /// Known names that are spelled much like it, nearest first.
+        nearest: Vec<String>,
+    },
+    /// A name is registered twice.
+    #[error("{kind} '{name}' is registered twice: give one of them another name")]
+    Duplicate {
+        /// "policy" or "format".
+        kind: &'static str,
+        /// The name in question.
+        name: String,
+    },
+    /// The device could not read back or hold a tensor.
+    #[error("device: {0}")]
+    Device(String),
+}
+
+fn nearest_text(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!(" (nearest: {})", nearest.join(", ")) }
+}
+
+/// The at most three of `known` that are spelled most like `name`, nearest first.
+///
+/// Similarity is Jaro-Winkler, which weighs the beginning of a word more: `k8v3` finds `k8v4`.
+pub fn nearest_names<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|k| (strsim::jaro_winkler(&name.to_lowercase(), k), k))
+        .filter(|(score, _)| *score > 0.6)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.into_iter().take(3).map(|(_, k)| k.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_name_comes_first() {
+        assert_eq!(nearest_names("k8v3", ["fp16", "k8v8", "k8v4", "k4v8"])[0], "k8v8");
+        assert!(nearest_names("zzz", ["fp16", "k8v8"]).is_empty());
+    }
+}

@@ -1,0 +1,131 @@
+//! Storage formats: how a block of values along head_dim becomes code words and f16 scales.
+//!
+//! Codes and scales live in separate planes, so that kernels read aligned words. Bytes per value
+//! and every value equal ggml's (llama.cpp); [`Format::to_ggml`] and [`Format::from_ggml`]
+//! convert to and from its interleaved blocks.
+
+mod bfloat16;
+mod five_bit;
+mod float16;
+mod float32;
+mod four_bit;
+mod ggml;
+mod q4_0;
+mod q4_1;
+mod q5_0;
+mod q5_1;
+mod q8_0;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use half::f16;
+
+pub use self::bfloat16::Bf16;
+pub use self::float16::F16;
+pub use self::float32::F32;
+pub use self::q4_0::Q4_0;
+pub use self::q4_1::Q4_1;
+pub use self::q5_0::Q5_0;
+pub use self::q5_1::Q5_1;
+pub use self::q8_0::Q8_0;
+
+/// The most values in one block: blocks live on the stack of kernels.
+pub const MAX_BLOCK: usize = 256;
+
+/// The sizes of one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockLayout {
+    /// Values along head_dim in one block; at most [`MAX_BLOCK`].
+    pub values: usize,
+    /// u32 words of codes in one block.
+    pub code_words: usize,
+    /// f16 scales (and minima) in one block.
+    pub scales: usize,
+}
+
+impl BlockLayout {
+    /// Bits for one value, scales included.
+    pub fn bits_per_value(&self) -> f64 {
+        (32 * self.code_words + 16 * self.scales) as f64 / self.values as f64
+    }
+}
+
+/// A storage format. Blocks are independent of each other.
+pub trait Format: Debug + Send + Sync {
+    /// The name used in pairs, such as `q8_0`.
+    fn name(&self) -> &str;
+
+    /// The sizes of one block.
+    fn layout(&self) -> BlockLayout;
+
+    /// Packs one block: `values` to `codes` and `scales`, whose lengths are those of the layout.
+    fn encode(&self, values: &[f32], codes: &mut [u32], scales: &mut [f16]);
+
+    /// Unpacks one block; the inverse of [`encode`](Self::encode) up to rounding.
+    fn decode(&self, codes: &[u32], scales: &[f16], values: &mut [f32]);
+
+    /// The WGSL twin of `encode` and `decode`, for GPUs: two functions over one block,
+    ///
+    /// ```wgsl
+    /// fn encode_block(x: ptr<function, array<f32, VALUES>>,
+    ///                 codes: ptr<function, array<u32, WORDS>>,
+    ///                 scales: ptr<function, array<u32, 2>>)   // f16 bits
+    /// fn decode_block(codes: …, scales: …, x: …)
+    /// ```
+    ///
+    /// with the helpers of `kernels/prelude.wgsl` at hand. `None` means that caches in this format
+    /// live on the CPU only.
+    fn wgsl(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Packs whole blocks one after the other, with the widest instructions of this CPU.
+    fn encode_blocks(&self, values: &[f32], codes: &mut [u32], scales: &mut [f16]) {
+        let BlockLayout { values: n, code_words, scales: s } = self.layout();
+        pulp::Arch::new().dispatch(|| {
+            for (i, block) in values.chunks_exact(n).enumerate() {
+                self.encode(
+                    block,
+                    &mut codes[i * code_words..][..code_words],
+                    &mut scales[i * s..][..s],
+                );
+            }
+        });
+    }
+
+    /// Unpacks whole blocks one after the other, with the widest instructions of this CPU.
+    fn decode_blocks(&self, codes: &[u32], scales: &[f16], values: &mut [f32]) {
+        let BlockLayout { values: n, code_words, scales: s } = self.layout();
+        pulp::Arch::new().dispatch(|| {
+            for (i, block) in values.chunks_exact_mut(n).enumerate() {
+                self.decode(&codes[i * code_words..][..code_words], &scales[i * s..][..s], block);
+            }
+        });
+    }
+
+    /// ggml's interleaved blocks of what is packed here: scales first, then codes.
+    fn to_ggml(&self, codes: &[u32], scales: &[f16]) -> Vec<u8> {
+        ggml::interleave(self.layout(), codes, scales)
+    }
+
+    /// Code words and scales from ggml's interleaved blocks; `None` when `bytes` is no whole
+    /// number of blocks.
+    fn from_ggml(&self, bytes: &[u8]) -> Option<(Vec<u32>, Vec<f16>)> {
+        ggml::separate(self.layout(), bytes)
+    }
+}
+
+/// The eight formats that come with kvr.
+pub fn all() -> Vec<Arc<dyn Format>> {
+    vec![
+        Arc::new(F32),
+        Arc::new(F16),
+        Arc::new(Bf16),
+        Arc::new(Q8_0),
+        Arc::new(Q5_1),
+        Arc::new(Q5_0),
+        Arc::new(Q4_1),
+        Arc::new(Q4_0),
+    ]
+}

@@ -1,0 +1,42 @@
+//! 4 bits, symmetric about a signed peak, blocks of 32, f16 scale: 4.5 bits per value.
+//!
+//! Source: ggml's `quantize_row_q4_0_ref`. The scale is the value of largest magnitude over -8, so
+//! that this value has code 0; the other side clips at 15.
+
+use half::f16;
+
+use super::four_bit::{codes, inverse, signed_peak};
+use super::{BlockLayout, Format, four_bit};
+
+/// The `q4_0` format.
+#[derive(Debug, Clone, Copy)]
+pub struct Q4_0;
+
+impl Format for Q4_0 {
+    fn name(&self) -> &str {
+        "q4_0"
+    }
+
+    fn layout(&self) -> BlockLayout {
+        BlockLayout { values: 32, code_words: 4, scales: 1 }
+    }
+
+    #[inline(always)]
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+        let scale = signed_peak(values) / -8.0;
+        scales[0] = f16::from_f32(scale);
+        four_bit::pack(&codes(values, 0.0, inverse(scale), 8.5, 15), words);
+    }
+
+    #[inline(always)]
+    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
+        let scale = scales[0].to_f32();
+        for (value, code) in values[..32].iter_mut().zip(four_bit::unpack(words)) {
+            *value = (f32::from(code) - 8.0) * scale;
+        }
+    }
+
+    fn wgsl(&self) -> Option<&'static str> {
+        Some(concat!(include_str!("four_bit.wgsl"), include_str!("q4_0.wgsl")))
+    }
+}

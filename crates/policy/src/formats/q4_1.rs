@@ -1,0 +1,43 @@
+//! 4 bits between the block's minimum and maximum, blocks of 32, f16 scale and minimum: 5 bits per value.
+//!
+//! Source: ggml's `quantize_row_q4_1_ref`.
+
+use half::f16;
+
+use super::four_bit::{codes, inverse, range};
+use super::{BlockLayout, Format, four_bit};
+
+/// The `q4_1` format.
+#[derive(Debug, Clone, Copy)]
+pub struct Q4_1;
+
+impl Format for Q4_1 {
+    fn name(&self) -> &str {
+        "q4_1"
+    }
+
+    fn layout(&self) -> BlockLayout {
+        BlockLayout { values: 32, code_words: 4, scales: 2 }
+    }
+
+    #[inline(always)]
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+        let (low, high) = range(values);
+        let scale = (high - low) / 15.0;
+        scales[0] = f16::from_f32(scale);
+        scales[1] = f16::from_f32(low);
+        four_bit::pack(&codes(values, low, inverse(scale), 0.5, 15), words);
+    }
+
+    #[inline(always)]
+    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
+        let (scale, low) = (scales[0].to_f32(), scales[1].to_f32());
+        for (value, code) in values[..32].iter_mut().zip(four_bit::unpack(words)) {
+            *value = f32::from(code) * scale + low;
+        }
+    }
+
+    fn wgsl(&self) -> Option<&'static str> {
+        Some(concat!(include_str!("four_bit.wgsl"), include_str!("q4_1.wgsl")))
+    }
+}

@@ -1,0 +1,42 @@
+//! 5 bits, symmetric about a signed peak, blocks of 32, f16 scale: 5.5 bits per value.
+//!
+//! Source: ggml's `quantize_row_q5_0_ref`. The scale is the value of largest magnitude over -16, so
+//! that this value has code 0; the other side clips at 31.
+
+use half::f16;
+
+use super::four_bit::{codes, inverse, signed_peak};
+use super::{BlockLayout, Format, five_bit};
+
+/// The `q5_0` format.
+#[derive(Debug, Clone, Copy)]
+pub struct Q5_0;
+
+impl Format for Q5_0 {
+    fn name(&self) -> &str {
+        "q5_0"
+    }
+
+    fn layout(&self) -> BlockLayout {
+        BlockLayout { values: 32, code_words: 5, scales: 1 }
+    }
+
+    #[inline(always)]
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+        let scale = signed_peak(values) / -16.0;
+        scales[0] = f16::from_f32(scale);
+        five_bit::pack(&codes(values, 0.0, inverse(scale), 16.5, 31), words);
+    }
+
+    #[inline(always)]
+    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
+        let scale = scales[0].to_f32();
+        for (value, code) in values[..32].iter_mut().zip(five_bit::unpack(words)) {
+            *value = (f32::from(code) - 16.0) * scale;
+        }
+    }
+
+    fn wgsl(&self) -> Option<&'static str> {
+        Some(concat!(include_str!("five_bit.wgsl"), include_str!("q5_0.wgsl")))
+    }
+}

@@ -1,0 +1,37 @@
+//! Unpacking on a GPU.
+
+use burn::tensor::{DType, Shape};
+use burn_wgpu::CubeTensor;
+
+use crate::Format;
+use crate::kernels::PageShape;
+use crate::kernels::wgsl::{Kernel, launch};
+
+/// See [`CacheOps::dequantise`](crate::kernels::CacheOps::dequantise).
+pub(in crate::kernels) fn dequantise(
+    codes: CubeTensor,
+    scales: CubeTensor,
+    tokens: usize,
+    page: PageShape,
+    format: &dyn Format,
+) -> CubeTensor {
+    let shape = Shape::new([page.batch, page.heads, tokens, page.head_dim]);
+    let bytes = shape.num_elements() * size_of::<f32>();
+    let rows = CubeTensor::new_contiguous(
+        codes.client.clone(),
+        codes.device.clone(),
+        shape,
+        codes.client.empty(bytes),
+        DType::F32,
+    );
+    let blocks = page.head_dim / format.layout().values;
+    launch(
+        Kernel::Dequantise,
+        format,
+        page,
+        &[&codes, &scales, &rows],
+        &[tokens as u32],
+        page.batch * page.heads * tokens * blocks,
+    );
+    rows
+}

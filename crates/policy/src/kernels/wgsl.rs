@@ -1,0 +1,118 @@
+//! WGSL sources, put together from a format, an operation and the sizes of a page, and their launch.
+
+use burn::cubecl::prelude::*;
+use burn::cubecl::server::{KernelArguments, MetadataBindingInfo};
+use burn_wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate};
+
+use crate::Format;
+use crate::kernels::PageShape;
+
+/// Invocations in one workgroup: a multiple of every adapter's subgroup, far below every limit.
+const GROUP: u32 = 64;
+
+/// Workgroups along x before y is used; WebGPU guarantees 65,535 on each axis.
+const ROW_OF_GROUPS: u32 = 32_768;
+
+/// The operations that exist in WGSL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kernel {
+    Append,
+    Dequantise,
+}
+
+impl Kernel {
+    fn body(self) -> &'static str {
+        match self {
+            Self::Append => include_str!("append/kernel.wgsl"),
+            Self::Dequantise => include_str!("dequantise/kernel.wgsl"),
+        }
+    }
+}
+
+/// One operation on one format and page shape; equal keys share a compiled pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    kernel: Kernel,
+    format: String,
+    page: PageShape,
+}
+
+struct Source {
+    key: Key,
+    text: String,
+}
+
+impl KernelSource for Source {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(self.text.clone())
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info(self.key.clone())
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+/// The whole WGSL text, or `None` where the format has no GPU twin.
+fn text(kernel: Kernel, format: &dyn Format, page: PageShape) -> Option<String> {
+    let layout = format.layout();
+    let unit = 1 + page.scales % 2;
+    let constants = [
+        ("GROUP", GROUP as usize),
+        ("HEADS", page.batch * page.heads),
+        ("CAPACITY", page.capacity),
+        ("HEAD_DIM", page.head_dim),
+        ("BLOCKS", page.head_dim / layout.values),
+        ("VALUES", layout.values),
+        ("WORDS", layout.code_words),
+        ("BLOCK_SCALES", layout.scales),
+        ("SCALES", page.scales),
+        ("UNIT", unit),
+        ("UNIT_SCALES", (unit * page.scales).max(2)),
+    ];
+    let mut text: String =
+        constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
+    text.push_str(include_str!("prelude.wgsl"));
+    text.push_str(format.wgsl()?);
+    text.push_str(kernel.body());
+    Some(text)
+}
+
+/// Every WGSL source for one format and head_dim, by operation: what a test validates.
+pub fn shader_sources(format: &dyn Format, head_dim: usize) -> Vec<(&'static str, String)> {
+    let page = PageShape::new(format.layout(), 1, 2, 256, head_dim);
+    [("append", Kernel::Append), ("dequantise", Kernel::Dequantise)]
+        .into_iter()
+        .filter_map(|(name, kernel)| Some((name, text(kernel, format, page)?)))
+        .collect()
+}
+
+/// Runs a kernel over `buffers` with the words of `info` as its last binding.
+pub(super) fn launch(
+    kernel: Kernel,
+    format: &dyn Format,
+    page: PageShape,
+    buffers: &[&CubeTensor],
+    info: &[u32],
+    invocations: usize,
+) {
+    let text =
+        text(kernel, format, page).expect("PackedCache::new refuses formats without WGSL on a GPU");
+    let key = Key { kernel, format: format.name().to_owned(), page };
+    let groups = (invocations as u32).div_ceil(GROUP);
+    let count = CubeCount::Static(groups.min(ROW_OF_GROUPS), groups.div_ceil(ROW_OF_GROUPS), 1);
+    let words = info
+        .chunks(2)
+        .map(|pair| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32);
+    let arguments = KernelArguments::new()
+        .with_buffers(buffers.iter().map(|b| b.handle.clone().binding()).collect())
+        .with_info(MetadataBindingInfo::custom(words.collect()));
+    buffers[0].client.launch(
+        Box::new(SourceKernel::new(Source { key, text }, CubeDim::new_1d(GROUP))),
+        count,
+        arguments,
+    );
+}

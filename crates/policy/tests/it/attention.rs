@@ -1,0 +1,96 @@
+//! Attention over a packed cache equals float64 attention over what the cache decodes to.
+
+use burn::Tensor;
+use burn::tensor::Device;
+use kvr_policy::{Append, KvCachePolicy, LayerCache, Queries, Registry};
+
+use crate::support::{attention_f64, geometry, random, tensor};
+
+/// Keys and values as stored, `[B, Hkv, S, D]` each.
+fn stored(cache: &dyn LayerCache) -> (Vec<f32>, Vec<f32>) {
+    let view = cache.view();
+    let tiles: Vec<_> = (0..view.tiles()).map(|i| view.tile(i).expect("a tile")).collect();
+    let join = |parts: Vec<Tensor<4>>| {
+        Tensor::cat(parts, 2).into_data_as::<f32>().to_vec::<f32>().expect("f32")
+    };
+    (
+        join(tiles.iter().map(|t| t.keys.clone()).collect()),
+        join(tiles.into_iter().map(|t| t.values).collect()),
+    )
+}
+
+fn check(name: &str, sizes: [usize; 6], device: &Device, bound: f64) {
+    let [b, hq, hkv, steps, held, d] = sizes;
+    let registry = Registry::builtin();
+    let policy = registry.policy(name).expect("a pair of built-in formats");
+    let mut cache = policy.layer(&geometry(b, hq, hkv, d, device)).expect("a cache");
+    let keys = tensor(&random(b * hkv * held * d, d, 11), [b, hkv, held, d], device);
+    let values = tensor(&random(b * hkv * held * d, d, 12), [b, hkv, held, d], device);
+    cache.append(Append { keys, values, position: 0 }).expect("rows that fit");
+    let q = random(b * hq * steps * d, d, 13);
+    let scale = 1.0 / (d as f32).sqrt();
+    let position = held - steps;
+    let queries = Queries { queries: tensor(&q, [b, hq, steps, d], device), position, scale };
+    let got = cache
+        .attend(queries)
+        .expect("attention")
+        .into_data_as::<f32>()
+        .to_vec::<f32>()
+        .expect("f32");
+    let (k, v) = stored(&*cache);
+    let want = attention_f64(&q, &k, &v, sizes, position, f64::from(scale));
+    let top = want.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+    let worst =
+        got.iter().zip(&want).map(|(g, w)| (f64::from(*g) - w).abs() / top).fold(0.0, f64::max);
+    assert!(worst <= bound, "{name} {sizes:?}: relative error {worst:e}");
+}
+
+#[test]
+fn every_pair_of_formats_on_the_cpu() {
+    let formats = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"];
+    for keys in formats {
+        for values in formats {
+            check(&format!("{keys}:{values}"), [1, 4, 2, 40, 300, 64], &Device::flex(), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn shapes_from_one_token_to_long_contexts_on_the_cpu() {
+    for sizes in [
+        [1, 1, 1, 1, 1, 32],
+        [1, 4, 4, 1, 1, 64],
+        [2, 8, 2, 1, 257, 64],
+        [1, 32, 4, 1, 4000, 64],
+        [3, 6, 3, 5, 5, 96],
+        [1, 2, 1, 512, 512, 64],
+        [2, 4, 2, 130, 700, 128],
+        [1, 3, 1, 9, 513, 256],
+    ] {
+        check("k8v4", sizes, &Device::flex(), 1e-5);
+        check("fp32", sizes, &Device::flex(), 1e-5);
+    }
+}
+
+#[test]
+fn the_tensor_op_reference_agrees_with_the_kernel() {
+    let device = Device::flex();
+    let policy = Registry::builtin().policy("k8v4").expect("built in");
+    let mut cache = policy.layer(&geometry(2, 4, 2, 64, &device)).expect("a cache");
+    let (keys, values) = (random(2 * 2 * 600 * 64, 64, 21), random(2 * 2 * 600 * 64, 64, 22));
+    let append = Append {
+        keys: tensor(&keys, [2, 2, 600, 64], &device),
+        values: tensor(&values, [2, 2, 600, 64], &device),
+        position: 0,
+    };
+    cache.append(append).expect("rows that fit");
+    for (steps, position) in [(1, 599), (100, 500), (300, 0)] {
+        let q = tensor(&random(2 * 4 * steps * 64, 64, 23), [2, 4, steps, 64], &device);
+        let queries = || Queries { queries: q.clone(), position, scale: 0.125 };
+        let fused = cache.attend(queries()).expect("the kernel");
+        let plain = kvr_policy::kernels::reference_attention(queries(), cache.view())
+            .expect("the reference");
+        let worst: f32 = (fused - plain).abs().max().into_scalar();
+        assert!(worst < 2e-5, "{steps} queries at {position}: {worst}");
+    }
+}

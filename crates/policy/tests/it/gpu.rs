@@ -1,0 +1,65 @@
+//! The WGSL kernels on whatever adapter there is: the same words as the CPU, the same attention.
+
+use burn::tensor::Device;
+use kvr_policy::{Append, KvCachePolicy, LayerCache, Queries, Registry, formats};
+
+use crate::support::{geometry, gpu, random, tensor};
+
+fn filled(name: &str, d: usize, steps: &[usize], device: &Device) -> Box<dyn LayerCache> {
+    let policy = Registry::builtin().policy(name).expect("a pair of built-in formats");
+    let mut cache = policy.layer(&geometry(2, 4, 2, d, device)).expect("a cache");
+    let mut position = 0;
+    for (i, n) in steps.iter().enumerate() {
+        let rows = |seed| tensor(&random(4 * n * d, d, seed + i as u64), [2, 2, *n, d], device);
+        cache.append(Append { keys: rows(31), values: rows(57), position }).expect("rows that fit");
+        position += n;
+    }
+    cache
+}
+
+fn host(t: burn::Tensor<4>) -> Vec<f32> {
+    t.into_data_as::<f32>().to_vec::<f32>().expect("f32")
+}
+
+#[test]
+fn the_gpu_stores_and_reads_what_the_cpu_does() {
+    let Some(device) = gpu() else { return };
+    for format in formats::all() {
+        // head_dim 32 gives quantised formats an odd number of scales: rows that share a word.
+        for d in [32, 64] {
+            let name = format!("{0}:{0}", format.name());
+            let steps = [3, 1, 1, 250, 4, 40];
+            let (ours, theirs) =
+                (filled(&name, d, &steps, &Device::flex()), filled(&name, d, &steps, &device));
+            assert_eq!(ours.footprint().held(), theirs.footprint().held());
+            for tile in 0..ours.view().tiles() {
+                let (a, b) =
+                    (ours.view().tile(tile).expect("cpu"), theirs.view().tile(tile).expect("gpu"));
+                for (a, b) in [(a.keys, b.keys), (a.values, b.values)] {
+                    let (a, b) = (host(a), host(b));
+                    let differs = a.iter().zip(&b).filter(|(a, b)| a != b).count();
+                    assert_eq!(differs, 0, "{name} D {d}: of {} values", a.len());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_on_the_gpu_agrees_with_the_cpu() {
+    let Some(device) = gpu() else { return };
+    for name in ["fp32", "k8v4", "q5_1:q4_1"] {
+        let (ours, theirs) =
+            (filled(name, 64, &[300], &Device::flex()), filled(name, 64, &[300], &device));
+        for (steps, position) in [(1, 299), (40, 260), (300, 0)] {
+            let q = random(2 * 4 * steps * 64, 64, 77);
+            let attend = |cache: &dyn LayerCache, device: &Device| {
+                let queries = tensor(&q, [2, 4, steps, 64], device);
+                host(cache.attend(Queries { queries, position, scale: 0.125 }).expect("attention"))
+            };
+            let (a, b) = (attend(&*ours, &Device::flex()), attend(&*theirs, &device));
+            let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 5e-5, "{name}, {steps} queries: {worst}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the policy crate through its public door.
+
+mod attention;
+mod cache;
+mod formats;
+mod gpu;
+mod shaders;
+mod support;

@@ -1,0 +1,101 @@
+//! What several tests need: goldens, random rows, a float64 attention.
+
+use burn::Tensor;
+use burn::tensor::{Device, DeviceKind, TensorData};
+use kvr_policy::LayerGeometry;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// The reference quantisers' output, computed by gguf 0.19.0.
+pub(crate) fn golden() -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/block_formats.safetensors");
+    std::fs::read(path).expect("the golden file is part of the repository")
+}
+
+pub(crate) fn f32s(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// A software or hardware GPU, or `None` where there is none; tests then say that they skip.
+pub(crate) fn gpu() -> Option<Device> {
+    let found = std::panic::catch_unwind(|| {
+        Device::wgpu_options().device_kind(DeviceKind::DefaultDevice).init().ok()
+    });
+    let device = found.ok().flatten();
+    if device.is_none() {
+        eprintln!("skipped: no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
+    }
+    device
+}
+
+pub(crate) fn geometry(
+    batch: usize,
+    query_heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    device: &Device,
+) -> LayerGeometry {
+    LayerGeometry {
+        layer: 0,
+        layers: 1,
+        batch,
+        query_heads,
+        kv_heads,
+        head_dim,
+        device: device.clone(),
+    }
+}
+
+/// Numbers in about ±3 with an outlier channel, as keys have.
+pub(crate) fn random(count: usize, head_dim: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count)
+        .map(|i| {
+            let v: f32 = (0..4).map(|_| rng.random_range(-1.0f32..1.0)).sum();
+            if i % head_dim == 5 { v * 6.0 } else { v }
+        })
+        .collect()
+}
+
+pub(crate) fn tensor(values: &[f32], shape: [usize; 4], device: &Device) -> Tensor<4> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}
+
+/// Softmax attention in float64, `[B, Hq, S, D]`; query `s` reads tokens up to `first + s`.
+pub(crate) fn attention_f64(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    [batch, hq, hkv, steps, held, d]: [usize; 6],
+    first: usize,
+    scale: f64,
+) -> Vec<f64> {
+    let mut out = vec![0.0; batch * hq * steps * d];
+    for b in 0..batch {
+        for h in 0..hq {
+            let kv = b * hkv + h / (hq / hkv);
+            for s in 0..steps {
+                let row = ((b * hq + h) * steps + s) * d;
+                let seen = held.min(first + s + 1);
+                let at = |t: usize| (kv * held + t) * d;
+                let scores: Vec<f64> = (0..seen)
+                    .map(|t| {
+                        scale
+                            * (0..d)
+                                .map(|i| f64::from(q[row + i]) * f64::from(k[at(t) + i]))
+                                .sum::<f64>()
+                    })
+                    .collect();
+                let max = scores.iter().copied().fold(f64::MIN, f64::max);
+                let sum: f64 = scores.iter().map(|x| (x - max).exp()).sum();
+                for (t, score) in scores.iter().enumerate() {
+                    let weight = (score - max).exp() / sum;
+                    for i in 0..d {
+                        out[row + i] += weight * f64::from(v[at(t) + i]);
+                    }
+                }
+            }
+        }
+    }
+    out
+}
