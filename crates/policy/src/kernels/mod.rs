@@ -5,6 +5,7 @@ pub(crate) mod append;
 pub(crate) mod attend;
 pub(crate) mod dequantise;
 mod page;
+pub mod simd;
 mod wgsl;
 
 use std::sync::Arc;

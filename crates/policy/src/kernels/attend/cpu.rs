@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use super::softmax;
 use crate::kernels::PageShape;
+use crate::kernels::simd::{dot, exp};
 use crate::packed::{PAGE_TOKENS, PackedCache, Rows};
 use crate::{Format, Queries};
 
@@ -198,7 +199,7 @@ impl Job<'_> {
                 }
                 let at = block.start + i;
                 let (max, sum) = softmax::weights(seen, part.max[at]);
-                let keep = softmax::exp(part.max[at] - max);
+                let keep = exp(part.max[at] - max);
                 part.sum[at] = part.sum[at] * keep + sum;
                 part.max[at] = max;
                 if keep != 1.0 {
@@ -243,20 +244,6 @@ fn add_weighted(weights: &[f32], values: &[f32], weighted: &mut [f32], d: usize)
             }
         }
     });
-}
-
-/// The inner product in 16 running sums, so that it vectorises.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let (mut a, mut b) = (a.chunks_exact(16), b.chunks_exact(16));
-    for (a, b) in (&mut a).zip(&mut b) {
-        for i in 0..16 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }
 
 /// `out = [out +] factor · lhs · rhs` on one thread: `out` `[m, n]` and `lhs` `[m, k]` row-major,
@@ -308,7 +295,7 @@ fn finish(parts: &[Partial], rows: &[Range<usize>], d: usize, out: &mut [f32]) {
     }
     for (part, rows) in parts.iter().zip(rows) {
         for (i, row) in rows.clone().enumerate() {
-            let keep = if part.sum[i] > 0.0 { softmax::exp(part.max[i] - max[row]) } else { 0.0 };
+            let keep = if part.sum[i] > 0.0 { exp(part.max[i] - max[row]) } else { 0.0 };
             sum[row] += keep * part.sum[i];
             for (o, w) in out[row * d..][..d].iter_mut().zip(&part.weighted[i * d..][..d]) {
                 *o += keep * w;

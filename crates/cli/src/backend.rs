@@ -1,0 +1,98 @@
+//! Which device computes.
+
+use burn::tensor::Device;
+use burn::tensor::wgpu::{WgpuSetup, wgpu};
+
+use crate::args::{BackendChoice, DeviceArgs};
+use crate::error::Usage;
+
+/// A device that is ready, and what records call it.
+pub(crate) struct Backend {
+    pub(crate) device: Device,
+    /// `cpu` or `wgpu`.
+    pub(crate) name: &'static str,
+    /// The processor or adapter.
+    pub(crate) description: String,
+    pub(crate) threads: usize,
+}
+
+/// What a machine without a usable adapter is missing.
+const INSTALL: &str =
+    "install a Vulkan driver (Debian: apt-get install mesa-vulkan-drivers), or use --backend cpu";
+
+/// Sets the threads of the CPU back end and opens the device.
+pub(crate) fn open(args: &DeviceArgs) -> anyhow::Result<Backend> {
+    let threads = threads(args.threads)?;
+    match args.backend {
+        BackendChoice::Cpu => Ok(cpu(threads)),
+        BackendChoice::Wgpu => match adapter() {
+            Ok((device, info)) => Ok(gpu(device, &info, threads)),
+            Err(why) => Err(Usage(format!("--backend wgpu: no adapter ({why}): {INSTALL}")).into()),
+        },
+        BackendChoice::Auto => {
+            let why = match adapter() {
+                Ok((device, info)) if info.device_type != wgpu::DeviceType::Cpu => {
+                    return Ok(gpu(device, &info, threads));
+                }
+                Ok((_, info)) => format!("{} is software", info.name),
+                Err(why) => why,
+            };
+            eprintln!("backend: cpu (no GPU adapter: {why})");
+            Ok(cpu(threads))
+        }
+    }
+}
+
+fn threads(wanted: Option<usize>) -> anyhow::Result<usize> {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = wanted.unwrap_or(all);
+    if threads == 0 || threads > 1024 {
+        return Err(Usage(format!(
+            "--threads {threads}: give 1 to 1024 (this machine has {all} cores)"
+        ))
+        .into());
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    Ok(threads)
+}
+
+fn cpu(threads: usize) -> Backend {
+    Backend { device: Device::flex(), name: "cpu", description: processor(), threads }
+}
+
+fn gpu(device: Device, info: &wgpu::AdapterInfo, threads: usize) -> Backend {
+    Backend { device, name: "wgpu", description: describe(info), threads }
+}
+
+/// The adapter's name, interface and driver.
+pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    format!("{} ({:?}, {})", info.name, info.backend, driver.trim())
+}
+
+/// Opens the best adapter.
+pub(crate) fn adapter() -> Result<(Device, wgpu::AdapterInfo), String> {
+    // Without any driver the runtime below panics instead of saying so; its message is ours then.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let opened = std::panic::catch_unwind(|| Device::wgpu_options().init_with_setup());
+    std::panic::set_hook(hook);
+    match opened {
+        Ok(Ok((device, setup))) => {
+            let WgpuSetup { adapter, .. } = &setup;
+            Ok((device, adapter.get_info()))
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no Vulkan or Metal driver answered".to_owned()),
+    }
+}
+
+/// The processor's name, as far as the system tells.
+pub(crate) fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split(':').nth(1));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |name| name.trim().to_owned())
+}

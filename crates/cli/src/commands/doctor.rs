@@ -1,0 +1,29 @@
+//! `kvr doctor`: what a report of a problem should say.
+
+use kvr_models::Hub;
+
+use crate::backend::{adapter, describe, processor};
+use crate::output::write_out;
+use crate::provenance;
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    let hub = Hub::from_env();
+    let dirty = if provenance::dirty() { ", changed since" } else { "" };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let adapter = match adapter() {
+        Ok((_, info)) => format!("{}, {:?}", describe(&info), info.device_type),
+        Err(why) => format!("none ({why}); Debian: apt-get install mesa-vulkan-drivers"),
+    };
+    let lines = [
+        ("kvr", format!("{} (revision {}{dirty})", env!("CARGO_PKG_VERSION"), provenance::GIT_REV)),
+        ("burn", provenance::BURN_VERSION.to_owned()),
+        ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("cpu", format!("{}, {threads} threads, {:?}", processor(), pulp::Arch::new())),
+        ("wgpu adapter", adapter),
+        ("hub", format!("{}{}", hub.endpoint, if hub.offline { " (offline)" } else { "" })),
+        ("hub cache", hub.cache.display().to_string()),
+        ("hub token", if hub.token.is_some() { "set" } else { "not set" }.to_owned()),
+    ];
+    let text: String = lines.iter().map(|(what, value)| format!("{what:<14}{value}\n")).collect();
+    write_out(&text)
+}

@@ -1,0 +1,67 @@
+//! `kvr models`, `kvr policies`, `kvr datasets`: what there is.
+
+use kvr_eval::dataset;
+use kvr_eval::table::{Format, Table};
+use kvr_models::{Hub, aliases, geometries, geometry};
+use kvr_policy::Registry;
+
+use crate::output::write_out;
+
+fn show(header: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<()> {
+    let header = header.iter().map(|h| (*h).to_owned()).collect();
+    write_out(&Table { header, rows }.render(Format::Text)?)
+}
+
+pub(crate) fn models() -> anyhow::Result<()> {
+    let hub = Hub { offline: true, ..Hub::from_env() };
+    let mut rows = Vec::new();
+    let mut row = |name: String, what: String, sizes: &str| -> anyhow::Result<()> {
+        let g = geometry(sizes, &hub)?;
+        let sizes = [g.layers, g.query_heads, g.kv_heads, g.head_dim, g.max_positions];
+        rows.push([name, what].into_iter().chain(sizes.map(|n| n.to_string())).collect());
+        Ok(())
+    };
+    row("mini".to_owned(), "inside the program".to_owned(), "mini")?;
+    for (alias, repository) in aliases() {
+        // Every alias is a model of the geometry that its name begins with.
+        row((*alias).to_owned(), format!("hub:{repository}"), "tinyllama")?;
+    }
+    for name in geometries::names() {
+        row(format!("random:{name}"), "random weights".to_owned(), name)?;
+    }
+    show(&["model", "what", "layers", "query heads", "kv heads", "head_dim", "context"], rows)?;
+    write_out(
+        "Also: a folder with config.json, tokenizer.json and safetensors; hub:owner/name[@revision].\n",
+    )
+}
+
+pub(crate) fn policies(registry: &Registry) -> anyhow::Result<()> {
+    let rows =
+        registry.policies().map(|(name, entry)| vec![name.to_owned(), entry.summary.clone()]);
+    show(&["policy", "what"], rows.collect())?;
+    let rows = registry.formats().map(|format| {
+        let layout = format.layout();
+        vec![
+            format.name().to_owned(),
+            format!("{}", layout.bits_per_value()),
+            layout.values.to_string(),
+            if format.wgsl().is_some() { "yes" } else { "no" }.to_owned(),
+        ]
+    });
+    show(&["format", "bits per value", "block", "on GPUs"], rows.collect())?;
+    write_out("Any two formats make a policy: <key format>:<value format>, such as q8_0:q4_1.\n")
+}
+
+pub(crate) fn datasets() -> anyhow::Result<()> {
+    let rows = dataset::manifests().into_iter().map(|(name, manifest)| {
+        let place = match &manifest.repository {
+            Some(repository) => format!("hub: {repository}"),
+            None => "inside the program".to_owned(),
+        };
+        vec![name.to_owned(), manifest.title, manifest.licence, place]
+    });
+    show(&["dataset", "what", "licence", "where"], rows.collect())?;
+    write_out(
+        "Also: any UTF-8 text file; wikitext-2:PATH for a local copy whose SHA-256 is checked.\n",
+    )
+}

@@ -1,0 +1,65 @@
+//! `kvr logits`: logits through a policy's cache, for checking against other programs.
+
+use kvr_eval::dataset::Dataset;
+use kvr_eval::record::write_whole;
+use kvr_eval::session::Session;
+use kvr_models::{Hub, Model, ModelSource};
+use kvr_policy::Registry;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, serialize};
+
+use crate::args::LogitsArgs;
+use crate::backend;
+use crate::error::Usage;
+
+pub(crate) fn run(args: &LogitsArgs, registry: &Registry) -> anyhow::Result<()> {
+    let source: ModelSource = args.model.parse()?;
+    let policy = registry.policy(&args.policy)?;
+    if args.step == Some(0) {
+        return Err(Usage("--step 0: append at least one token a step".to_owned()).into());
+    }
+    let hub = Hub::from_env();
+    let text = match &args.text {
+        Some(path) => Some(Dataset::load(&path.to_string_lossy(), &hub)?.text),
+        None => None,
+    };
+    let backend = backend::open(&args.device)?;
+    let model = source.load(&hub, &backend.device)?;
+    let tokens = tokens(args, text.as_deref(), &model)?;
+
+    let vocabulary = model.decoder.spec().vocab_size;
+    let mut session = Session::new(&model.decoder, &*policy)?;
+    let mut logits: Vec<u8> = Vec::with_capacity(4 * tokens.len() * vocabulary);
+    for step in tokens.chunks(args.step.unwrap_or(tokens.len())) {
+        let values = session.step(step, 0..step.len())?;
+        logits.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    }
+    let ids: Vec<u8> = tokens.iter().flat_map(|t| (*t as i32).to_le_bytes()).collect();
+    let tensors = [
+        ("tokens", TensorView::new(Dtype::I32, vec![tokens.len()], &ids)?),
+        ("logits", TensorView::new(Dtype::F32, vec![tokens.len(), vocabulary], &logits)?),
+    ];
+    write_whole(&args.out, &serialize(tensors, None)?)?;
+    eprintln!("{}: logits of {} tokens under {}", args.out.display(), tokens.len(), policy.name());
+    Ok(())
+}
+
+fn tokens(args: &LogitsArgs, text: Option<&str>, model: &Model) -> anyhow::Result<Vec<u32>> {
+    let tokens = match (text, &model.tokenizer) {
+        (None, _) => args.tokens.clone(),
+        (Some(text), Some(tokenizer)) => tokenizer.encode(text)?,
+        (Some(_), None) => {
+            return Err(Usage(format!("{}: has no tokenizer: give --tokens", model.name)).into());
+        }
+    };
+    let longest = model.decoder.spec().geometry.max_positions;
+    if tokens.is_empty() || tokens.len() > longest {
+        return Err(Usage(format!(
+            "{} tokens: {} takes 1 to {longest}; give a shorter text",
+            tokens.len(),
+            model.name
+        ))
+        .into());
+    }
+    Ok(tokens)
+}

@@ -1,0 +1,56 @@
+//! `kvr memory`: caches of a geometry, filled and counted.
+
+use kvr_eval::table::Table;
+use kvr_eval::{memory, units};
+use kvr_models::Hub;
+use kvr_policy::Registry;
+use serde::Serialize;
+
+use crate::args::MemoryArgs;
+use crate::error::Usage;
+use crate::{backend, output};
+
+#[derive(Serialize)]
+struct Row {
+    policy: String,
+    tokens: usize,
+    cache_bytes_held: u64,
+    cache_bytes_allocated: u64,
+    cache_bytes_fp16: u64,
+}
+
+pub(crate) fn run(args: &MemoryArgs, registry: &Registry) -> anyhow::Result<()> {
+    let policies = super::policies(&args.policies, registry)?;
+    if args.tokens.contains(&0) {
+        return Err(Usage("--tokens 0: give at least one token".to_owned()).into());
+    }
+    let geometry = kvr_models::geometry(&args.model, &Hub::from_env())?;
+    let backend = backend::open(&args.device)?;
+    let mut rows = Vec::new();
+    for policy in &policies {
+        for &tokens in &args.tokens {
+            let footprint = memory::measure(&geometry, &**policy, tokens, &backend.device)?;
+            rows.push(Row {
+                policy: policy.name(),
+                tokens,
+                cache_bytes_held: footprint.held(),
+                cache_bytes_allocated: footprint.allocated,
+                cache_bytes_fp16: (2 * geometry.values_per_token() * tokens) as u64,
+            });
+        }
+    }
+    let header = ["policy", "tokens", "held ↓", "allocated ↓", "held, % of fp16 ↓"];
+    let table =
+        Table { header: header.map(str::to_owned).into(), rows: rows.iter().map(cells).collect() };
+    output::print(args.format, &table, &rows)
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    vec![
+        row.policy.clone(),
+        row.tokens.to_string(),
+        units::bytes(row.cache_bytes_held),
+        units::bytes(row.cache_bytes_allocated),
+        format!("{:.1}", 100.0 * row.cache_bytes_held as f64 / row.cache_bytes_fp16 as f64),
+    ]
+}

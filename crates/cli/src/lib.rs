@@ -1,0 +1,54 @@
+//! The command line of kvr, over whatever policies a registry holds.
+//!
+//! A program with policies of its own is five lines: build a [`Registry`], add to it, call [`run`].
+
+mod args;
+mod backend;
+mod commands;
+mod error;
+mod output;
+mod provenance;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kvr_policy::Registry;
+
+use crate::args::{Args, Command};
+
+/// Runs the command line that the process was started with.
+///
+/// Exit code 0: done. 2: the user's mistake, with one line on stderr that names it and the mend.
+/// 1: anything else.
+pub fn run(registry: Registry) -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are no errors; clap knows which stream each belongs to.
+            let code = error.exit_code();
+            return match error.print() {
+                Ok(()) => ExitCode::from(code as u8),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    match dispatch(&args.command, &registry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("kvr: {}", error::one_line(&failure));
+            ExitCode::from(error::exit_code(&failure))
+        }
+    }
+}
+
+fn dispatch(command: &Command, registry: &Registry) -> anyhow::Result<()> {
+    match command {
+        Command::Eval(args) => commands::eval::run(args, registry),
+        Command::Memory(args) => commands::memory::run(args, registry),
+        Command::Logits(args) => commands::logits::run(args, registry),
+        Command::Models => commands::list::models(),
+        Command::Policies => commands::list::policies(registry),
+        Command::Datasets => commands::list::datasets(),
+        Command::Doctor => commands::doctor::run(),
+    }
+}

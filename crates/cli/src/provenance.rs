@@ -1,0 +1,29 @@
+//! Where a number comes from.
+
+/// The version of Burn that the workspace pins; a test compares it with the lock file.
+pub(crate) const BURN_VERSION: &str = "0.22.1";
+
+/// Revision that the program was built from.
+pub(crate) const GIT_REV: &str = env!("KVR_GIT_REV");
+
+/// Whether the sources differed from that revision.
+pub(crate) fn dirty() -> bool {
+    env!("KVR_GIT_DIRTY") == "true"
+}
+
+/// Now, in UTC, to the second.
+pub(crate) fn date_utc() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}
+
+/// The command line, quoted where a shell needs it.
+pub(crate) fn command() -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:=@+".contains(c);
+    let words = std::env::args().enumerate().map(|(i, word)| match word {
+        _ if i == 0 => "kvr".to_owned(),
+        word if !word.is_empty() && word.chars().all(plain) => word,
+        word => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,38 @@
+//! What can go wrong in an evaluation, worded for the person who has to mend it.
+
+use std::path::PathBuf;
+
+use kvr_models::ModelError;
+use kvr_policy::PolicyError;
+use thiserror::Error;
+
+/// An error of an evaluation.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}: check that the path exists and may be {verb}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: "read" or "written".
+        verb: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A text can't be used.
+    #[error("{0}")]
+    Dataset(String),
+    /// A setting can't be used.
+    #[error("{0}")]
+    Setting(String),
+    /// The model or its files.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The policy refused.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The device failed.
+    #[error("device: {0}")]
+    Device(String),
+}

@@ -1,0 +1,17 @@
+//! Protocols, statistics, records and tables: what a key-value cache policy costs and saves.
+//!
+//! Every number here says how it was made: protocol and version, mode, standard error, provenance.
+//! This crate names no policy and no model.
+
+pub mod dataset;
+mod error;
+pub mod memory;
+pub mod metrics;
+pub mod protocols;
+pub mod record;
+pub mod runner;
+pub mod session;
+pub mod table;
+pub mod units;
+
+pub use error::EvalError;

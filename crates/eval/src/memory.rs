@@ -1,0 +1,50 @@
+//! Memory: caches are filled and their live buffers counted.
+
+use burn::Tensor;
+use burn::tensor::{Device, TensorData};
+use kvr_models::{Geometry, caches};
+use kvr_policy::{Append, Footprint, KvCachePolicy};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::EvalError;
+
+/// Tokens appended at a time.
+const STEP: usize = 256;
+
+/// Fills the caches of one sequence with `tokens` tokens of random keys and values and counts the
+/// bytes of all layers together, all of them alive.
+///
+/// # Errors
+/// When the policy can't serve the geometry, or the device fails.
+pub fn measure(
+    geometry: &Geometry,
+    policy: &dyn KvCachePolicy,
+    tokens: usize,
+    device: &Device,
+) -> Result<Footprint, EvalError> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let shape = [1, geometry.kv_heads, STEP, geometry.head_dim];
+    let values: Vec<f32> =
+        (0..shape.iter().product()).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+    let rows = Tensor::<4>::from_data(TensorData::new(values, shape), device);
+    let mut caches = caches(geometry, policy, 1, device)?;
+    for cache in &mut caches {
+        for position in (0..tokens).step_by(STEP) {
+            let rows = rows.clone().narrow(2, 0, STEP.min(tokens - position));
+            cache.append(Append { keys: rows.clone(), values: rows, position })?;
+        }
+    }
+    Ok(caches.iter().map(|cache| cache.footprint()).sum())
+}
+
+/// Peak memory of this process so far, in bytes, where the system tells.
+pub fn peak_process_bytes() -> Option<u64> {
+    // SAFETY: getrusage fills the struct that it is given and touches nothing else.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::getrusage(libc::RUSAGE_SELF, &mut usage) == 0).then_some(usage)?
+    };
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+    Some(usage.ru_maxrss as u64 * unit)
+}

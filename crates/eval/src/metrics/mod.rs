@@ -1,0 +1,4 @@
+//! Numbers from logits, and their uncertainty.
+
+pub mod nll;
+pub mod stats;

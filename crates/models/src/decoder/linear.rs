@@ -1,0 +1,30 @@
+//! A weight that may be stored in several pieces.
+
+use burn::Tensor;
+
+use crate::kernels;
+
+/// `y = x · Wᵀ + b`. The pieces of `W` `[out, in]` follow each other along `out`: a GPU limits how
+/// much one buffer may hold.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    pub(crate) pieces: Vec<Tensor<2>>,
+    pub(crate) bias: Option<Tensor<1>>,
+}
+
+impl Linear {
+    /// `[N, in]` to `[N, out]`.
+    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let y = match self.pieces.as_slice() {
+            [whole] => kernels::linear::linear(x, whole),
+            pieces => {
+                let parts = pieces.iter().map(|w| kernels::linear::linear(x.clone(), w));
+                Tensor::cat(parts.collect(), 1)
+            }
+        };
+        match &self.bias {
+            Some(bias) => y + bias.clone().unsqueeze(),
+            None => y,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The one decoder that every family runs on.
+
+pub(crate) mod block;
+pub(crate) mod build;
+pub(crate) mod linear;
+pub(crate) mod rope;
+
+use burn::Tensor;
+use burn::tensor::{DType, Device, Int, TensorData};
+use kvr_policy::{KvCachePolicy, LayerCache, LayerGeometry};
+
+use self::block::Block;
+use self::linear::Linear;
+use self::rope::Rope;
+use crate::ModelError;
+use crate::kernels::heads::HeadShape;
+use crate::kernels::norm::rms_norm;
+use crate::spec::{Geometry, ModelSpec};
+
+pub use self::rope::RopeScaling;
+
+/// A decoder-only transformer with its weights.
+#[derive(Debug)]
+pub struct Decoder {
+    spec: ModelSpec,
+    device: Device,
+    /// `[vocabulary, hidden]`. Stays on the CPU: rows are looked up, and a GPU may not bind it.
+    embedding: Tensor<2>,
+    blocks: Vec<Block>,
+    final_norm: Tensor<1>,
+    head: Linear,
+    rope: Rope,
+}
+
+impl Decoder {
+    /// What the model is.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Where the weights live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Empty caches for `batch` sequences, one a layer.
+    ///
+    /// # Errors
+    /// When the policy can't serve this model.
+    pub fn caches(
+        &self,
+        policy: &dyn KvCachePolicy,
+        batch: usize,
+    ) -> Result<Vec<Box<dyn LayerCache>>, ModelError> {
+        caches(&self.spec.geometry, policy, batch, &self.device)
+    }
+
+    /// One step: `tokens` `[B, S]`, row-major, at positions from `position` on.
+    ///
+    /// Returns the final hidden states after the last norm, `[B·S, hidden]`; [`Self::logits`]
+    /// makes logits of those rows that are wanted.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary, or a cache refuses. The caches are then to be reset.
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        position: usize,
+        caches: &mut [Box<dyn LayerCache>],
+    ) -> Result<Tensor<2>, ModelError> {
+        if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
+            return Err(ModelError::Input(format!(
+                "a step needs the same number of tokens, at least one, for each of {batch} sequences; got {} in all",
+                tokens.len()
+            )));
+        }
+        let steps = tokens.len() / batch;
+        let Geometry { query_heads, kv_heads, head_dim, .. } = self.spec.geometry;
+        let shape = HeadShape { batch, steps, query_heads, kv_heads, head_dim };
+        let angles = self.rope.angles(position, steps);
+        let mut x = self.embed(tokens)?;
+        for (block, cache) in self.blocks.iter().zip(caches) {
+            x = block.forward(x, shape, &angles, position, &mut **cache)?;
+        }
+        Ok(rms_norm(x, &self.final_norm, self.spec.norm_eps))
+    }
+
+    /// Logits `[N, vocabulary]` of hidden states `[N, hidden]`.
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.head.forward(hidden)
+    }
+
+    fn embed(&self, tokens: &[u32]) -> Result<Tensor<2>, ModelError> {
+        if let Some(bad) = tokens.iter().find(|t| **t as usize >= self.spec.vocab_size) {
+            return Err(ModelError::Input(format!(
+                "token {bad} is outside the vocabulary of {}: the text was tokenised for another model",
+                self.spec.vocab_size
+            )));
+        }
+        let ids: Vec<i32> = tokens.iter().map(|t| *t as i32).collect();
+        let count = ids.len();
+        let cpu = self.embedding.device();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), (&cpu, DType::I32));
+        let rows = self.embedding.clone().select(0, ids).cast(DType::F32);
+        Ok(if cpu == self.device { rows } else { rows.to_device(&self.device) })
+    }
+}
+
+/// Empty caches of a geometry, one a layer; no weights are needed.
+///
+/// # Errors
+/// When the policy can't serve this geometry.
+pub fn caches(
+    geometry: &Geometry,
+    policy: &dyn KvCachePolicy,
+    batch: usize,
+    device: &Device,
+) -> Result<Vec<Box<dyn LayerCache>>, ModelError> {
+    let layer = |layer| LayerGeometry {
+        layer,
+        layers: geometry.layers,
+        batch,
+        query_heads: geometry.query_heads,
+        kv_heads: geometry.kv_heads,
+        head_dim: geometry.head_dim,
+        device: device.clone(),
+    };
+    (0..geometry.layers).map(|l| Ok(policy.layer(&layer(l))?)).collect()
+}

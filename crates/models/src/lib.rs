@@ -1,0 +1,24 @@
+//! One Llama-style decoder on Burn, the families that run on it, and where models come from.
+//!
+//! The decoder's attention is whatever the [`kvr_policy::LayerCache`] of each layer answers; this
+//! crate names no policy.
+
+mod config;
+mod decoder;
+mod error;
+mod families;
+pub mod geometries;
+mod hub;
+mod kernels;
+mod mini;
+mod source;
+mod spec;
+mod tokenizer;
+mod weights;
+
+pub use decoder::{Decoder, RopeScaling, caches};
+pub use error::ModelError;
+pub use hub::Hub;
+pub use source::{Model, ModelSource, aliases, geometry};
+pub use spec::{Geometry, ModelSpec};
+pub use tokenizer::Tokenizer;
