@@ -1,7 +1,7 @@
 //! Which device computes.
 
 use burn::tensor::Device;
-use burn::tensor::wgpu::{WgpuSetup, wgpu};
+use burn::tensor::wgpu::{WgpuBackend, WgpuSetup, wgpu};
 
 use crate::args::{BackendChoice, DeviceArgs};
 use crate::error::Usage;
@@ -14,11 +14,26 @@ pub(crate) struct Backend {
     /// The processor or adapter.
     pub(crate) description: String,
     pub(crate) threads: usize,
+    /// Why `auto` did not take a GPU.
+    note: Option<String>,
+}
+
+impl Backend {
+    /// Says on stderr what `auto` chose; called when work begins, so that an error stays one line.
+    pub(crate) fn announce(&self) {
+        if let Some(note) = &self.note {
+            eprintln!("backend: cpu ({note})");
+        }
+    }
 }
 
 /// What a machine without a usable adapter is missing.
 const INSTALL: &str =
     "install a Vulkan driver (Debian: apt-get install mesa-vulkan-drivers), or use --backend cpu";
+
+/// OpenGL is left out on Linux: kernels need Vulkan there.
+const GRAPHICS_API: WgpuBackend =
+    if cfg!(target_os = "linux") { WgpuBackend::Vulkan } else { WgpuBackend::Auto };
 
 /// Sets the threads of the CPU back end and opens the device.
 pub(crate) fn open(args: &DeviceArgs) -> anyhow::Result<Backend> {
@@ -37,8 +52,7 @@ pub(crate) fn open(args: &DeviceArgs) -> anyhow::Result<Backend> {
                 Ok((_, info)) => format!("{} is software", info.name),
                 Err(why) => why,
             };
-            eprintln!("backend: cpu (no GPU adapter: {why})");
-            Ok(cpu(threads))
+            Ok(Backend { note: Some(format!("no GPU adapter: {why}")), ..cpu(threads) })
         }
     }
 }
@@ -57,11 +71,11 @@ fn threads(wanted: Option<usize>) -> anyhow::Result<usize> {
 }
 
 fn cpu(threads: usize) -> Backend {
-    Backend { device: Device::flex(), name: "cpu", description: processor(), threads }
+    Backend { device: Device::flex(), name: "cpu", description: processor(), threads, note: None }
 }
 
 fn gpu(device: Device, info: &wgpu::AdapterInfo, threads: usize) -> Backend {
-    Backend { device, name: "wgpu", description: describe(info), threads }
+    Backend { device, name: "wgpu", description: describe(info), threads, note: None }
 }
 
 /// The adapter's name, interface and driver.
@@ -70,12 +84,23 @@ pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
     format!("{} ({:?}, {})", info.name, info.backend, driver.trim())
 }
 
+/// Mesa's Vulkan driver prints an error for each window system that it can't find where no desktop
+/// session is running. We open no window, so any folder will do.
+pub(crate) fn quiet_vulkan() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: this runs first, while the process has one thread.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
+}
+
 /// Opens the best adapter.
 pub(crate) fn adapter() -> Result<(Device, wgpu::AdapterInfo), String> {
     // Without any driver the runtime below panics instead of saying so; its message is ours then.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let opened = std::panic::catch_unwind(|| Device::wgpu_options().init_with_setup());
+    let opened = std::panic::catch_unwind(|| {
+        Device::wgpu_options().graphics_api(GRAPHICS_API).init_with_setup()
+    });
     std::panic::set_hook(hook);
     match opened {
         Ok(Ok((device, setup))) => {

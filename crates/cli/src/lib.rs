@@ -32,6 +32,7 @@ pub fn run(registry: Registry) -> ExitCode {
             };
         }
     };
+    backend::quiet_vulkan();
     match dispatch(&args.command, &registry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -52,3 +53,8 @@ fn dispatch(command: &Command, registry: &Registry) -> anyhow::Result<()> {
         Command::Doctor => commands::doctor::run(),
     }
 }
+
+/// The Rust blocks of the README are compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

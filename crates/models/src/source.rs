@@ -189,7 +189,8 @@ pub fn geometry(text: &str, hub: &Hub) -> Result<Geometry, ModelError> {
     }
     let folder = match text.parse()? {
         ModelSource::Mini => {
-            return RawConfig::parse(mini::CONFIG, "mini/config.json")?.geometry("mini/config.json");
+            return RawConfig::parse(mini::CONFIG, "mini/config.json")?
+                .geometry("mini/config.json");
         }
         ModelSource::Random { geometry, .. } => {
             return known(&geometry)

@@ -30,6 +30,14 @@ pub enum PolicyError {
         /// The shape that came.
         got: String,
     },
+    /// A format can't run on a GPU.
+    #[error("format {format} can't run on a GPU: {problem}: use --backend cpu, or mend its wgsl()")]
+    Shader {
+        /// Name of the format.
+        format: String,
+        /// What the shader compiler said.
+        problem: String,
+    },
     /// Tokens were appended at a position that is not the next one.
     #[error(
         "append at position {got}, but the cache has seen {expected} tokens: append tokens in order, or reset the cache first"

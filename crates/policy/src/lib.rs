@@ -17,6 +17,8 @@ mod registry;
 mod shape;
 mod view;
 
+pub use half::f16;
+
 pub use error::{PolicyError, nearest_names};
 pub use footprint::Footprint;
 pub use formats::{BlockLayout, Format};

@@ -54,11 +54,10 @@ impl Rows {
                 got: geometry.head_dim.to_string(),
             });
         }
-        if !kernels::is_cpu(&geometry.device) && format.wgsl().is_none() {
-            return Err(PolicyError::Device(format!(
-                "format {} has no WGSL: use --backend cpu, or give it a wgsl() of its own",
-                format.name()
-            )));
+        if !kernels::is_cpu(&geometry.device) {
+            kernels::validate_shaders(&*format, geometry.head_dim).map_err(|problem| {
+                PolicyError::Shader { format: format.name().to_owned(), problem }
+            })?;
         }
         let shape = PageShape::new(
             layout,
@@ -255,5 +254,50 @@ impl CacheView for PackedCache {
             values: self.values.read(index, positions.len()),
             positions,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Flex;
+
+    use super::*;
+    use crate::Registry;
+
+    /// Where the planes of all pages lie in memory.
+    fn addresses(rows: &Rows) -> Vec<*const u8> {
+        let codes = rows.pages.iter().map(|page| page.codes.clone());
+        codes
+            .map(|codes| codes.try_into_primitive::<Flex>().expect("a CPU tensor").bytes().as_ptr())
+            .collect()
+    }
+
+    #[test]
+    fn tokens_are_written_in_place_and_pages_never_move() {
+        let device = Device::flex();
+        let geometry = LayerGeometry {
+            layer: 0,
+            layers: 1,
+            batch: 1,
+            query_heads: 2,
+            kv_heads: 2,
+            head_dim: 64,
+            device: device.clone(),
+        };
+        let registry = Registry::builtin();
+        let format = |name| registry.format(name).expect("built in");
+        let mut cache =
+            PackedCache::new(&geometry, format("q8_0"), format("q4_0")).expect("a cache");
+        let mut seen: Vec<*const u8> = Vec::new();
+        for position in 0..600 {
+            let row = || Tensor::<4>::ones([1, 2, 1, 64], &device);
+            cache.append(Append { keys: row(), values: row(), position }).expect("a row that fits");
+            let now = [addresses(&cache.keys), addresses(&cache.values)].concat();
+            if now.len() == seen.len() {
+                assert_eq!(now, seen, "a page moved at token {position}");
+            }
+            seen = now;
+        }
+        assert_eq!(seen.len(), 6);
     }
 }

@@ -14,11 +14,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
         Ok((_, info)) => format!("{}, {:?}", describe(&info), info.device_type),
         Err(why) => format!("none ({why}); Debian: apt-get install mesa-vulkan-drivers"),
     };
+    // `V4(…)`: the name of the instruction set, without the proof that it is there.
+    let simd = format!("{:?}", pulp::Arch::new());
+    let simd = simd.split('(').next().unwrap_or_default();
     let lines = [
         ("kvr", format!("{} (revision {}{dirty})", env!("CARGO_PKG_VERSION"), provenance::GIT_REV)),
         ("burn", provenance::BURN_VERSION.to_owned()),
         ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
-        ("cpu", format!("{}, {threads} threads, {:?}", processor(), pulp::Arch::new())),
+        ("cpu", format!("{}, {threads} threads, SIMD level {simd}", processor())),
         ("wgpu adapter", adapter),
         ("hub", format!("{}{}", hub.endpoint, if hub.offline { " (offline)" } else { "" })),
         ("hub cache", hub.cache.display().to_string()),

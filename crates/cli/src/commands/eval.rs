@@ -41,6 +41,7 @@ pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<()> {
     for policy in &policies {
         model.decoder.caches(&**policy, 1)?;
     }
+    backend.announce();
     let settings =
         Settings { batch: args.batch, memory_ctx: model.decoder.spec().geometry.max_positions };
 
@@ -73,7 +74,7 @@ pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<()> {
 
     let table = eval_table(&records);
     if let Some(folder) = folder {
-        folder.write(&records, &config(args, &policies)?, &table.render(Format::Markdown)?)?;
+        folder.write(&records, &config(args, &policies)?, &table.render(Format::Markdown))?;
     }
     output::print(args.format, &table, &records)
 }

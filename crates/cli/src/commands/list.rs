@@ -9,7 +9,7 @@ use crate::output::write_out;
 
 fn show(header: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<()> {
     let header = header.iter().map(|h| (*h).to_owned()).collect();
-    write_out(&Table { header, rows }.render(Format::Text)?)
+    write_out(&Table { header, rows }.render(Format::Text))
 }
 
 pub(crate) fn models() -> anyhow::Result<()> {

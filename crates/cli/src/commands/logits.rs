@@ -27,6 +27,7 @@ pub(crate) fn run(args: &LogitsArgs, registry: &Registry) -> anyhow::Result<()> 
     let model = source.load(&hub, &backend.device)?;
     let tokens = tokens(args, text.as_deref(), &model)?;
 
+    backend.announce();
     let vocabulary = model.decoder.spec().vocab_size;
     let mut session = Session::new(&model.decoder, &*policy)?;
     let mut logits: Vec<u8> = Vec::with_capacity(4 * tokens.len() * vocabulary);
@@ -58,6 +59,14 @@ fn tokens(args: &LogitsArgs, text: Option<&str>, model: &Model) -> anyhow::Resul
             "{} tokens: {} takes 1 to {longest}; give a shorter text",
             tokens.len(),
             model.name
+        ))
+        .into());
+    }
+    if let Some(bad) = tokens.iter().find(|t| **t as usize >= model.decoder.spec().vocab_size) {
+        return Err(Usage(format!(
+            "token {bad}: {} has a vocabulary of {}",
+            model.name,
+            model.decoder.spec().vocab_size
         ))
         .into());
     }

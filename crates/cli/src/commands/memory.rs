@@ -26,6 +26,10 @@ pub(crate) fn run(args: &MemoryArgs, registry: &Registry) -> anyhow::Result<()> 
     }
     let geometry = kvr_models::geometry(&args.model, &Hub::from_env())?;
     let backend = backend::open(&args.device)?;
+    for policy in &policies {
+        kvr_models::caches(&geometry, &**policy, 1, &backend.device)?;
+    }
+    backend.announce();
     let mut rows = Vec::new();
     for policy in &policies {
         for &tokens in &args.tokens {

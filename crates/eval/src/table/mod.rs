@@ -1,12 +1,10 @@
-//! Tables for people and for programs, made of records.
+//! Tables for people, made of records. Programs read the records themselves.
 
 mod eval;
 
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 
 pub use eval::eval_table;
-
-use crate::EvalError;
 
 /// How a table is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +13,6 @@ pub enum Format {
     Text,
     /// A Markdown table.
     Markdown,
-    /// Comma-separated values.
-    Csv,
 }
 
 /// A table: the first column is text, the others are numbers.
@@ -30,19 +26,7 @@ pub struct Table {
 
 impl Table {
     /// The table as text, ending in a line break.
-    ///
-    /// # Errors
-    /// Never in practice: memory is the only thing that CSV is written to.
-    pub fn render(&self, format: Format) -> Result<String, EvalError> {
-        if format == Format::Csv {
-            let error = |e: String| EvalError::Setting(format!("csv: {e}"));
-            let mut writer = csv::Writer::from_writer(Vec::new());
-            for row in std::iter::once(&self.header).chain(&self.rows) {
-                writer.write_record(row).map_err(|e| error(e.to_string()))?;
-            }
-            let bytes = writer.into_inner().map_err(|e| error(e.to_string()))?;
-            return String::from_utf8(bytes).map_err(|e| error(e.to_string()));
-        }
+    pub fn render(&self, format: Format) -> String {
         let mut table = comfy_table::Table::new();
         let preset = if format == Format::Markdown {
             presets::ASCII_MARKDOWN
@@ -59,7 +43,7 @@ impl Table {
         if format == Format::Markdown {
             text = right_aligned(&text);
         }
-        Ok(text)
+        text
     }
 }
 

@@ -20,6 +20,7 @@ pub use attend::reference::attend as reference_attention;
 pub use page::PageShape;
 pub(crate) use page::buffer_bytes;
 pub use wgsl::shader_sources;
+pub(crate) use wgsl::validate as validate_shaders;
 
 /// The operations that a device must offer to hold packed pages.
 ///

@@ -3,6 +3,7 @@
 use burn::cubecl::prelude::*;
 use burn::cubecl::server::{KernelArguments, MetadataBindingInfo};
 use burn_wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use crate::Format;
 use crate::kernels::PageShape;
@@ -88,6 +89,26 @@ pub fn shader_sources(format: &dyn Format, head_dim: usize) -> Vec<(&'static str
         .into_iter()
         .filter_map(|(name, kernel)| Some((name, text(kernel, format, page)?)))
         .collect()
+}
+
+/// Checks every source of a format: the runtime only logs an error of the shader compiler, and the
+/// cache would read as zeros.
+///
+/// # Errors
+/// What the compiler says, or that the format has no WGSL.
+pub(crate) fn validate(format: &dyn Format, head_dim: usize) -> Result<(), String> {
+    let sources = shader_sources(format, head_dim);
+    if sources.is_empty() {
+        return Err("it has no WGSL".to_owned());
+    }
+    for (operation, source) in sources {
+        let module = naga::front::wgsl::parse_str(&source)
+            .map_err(|e| format!("{operation}: {}", e.emit_to_string(&source)))?;
+        Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .map_err(|e| format!("{operation}: {}", e.emit_to_string(&source)))?;
+    }
+    Ok(())
 }
 
 /// Runs a kernel over `buffers` with the words of `info` as its last binding.

@@ -2,7 +2,7 @@
 
 use burn::Tensor;
 use burn::tensor::Device;
-use kvr_policy::{Append, KvCachePolicy, LayerCache, Queries, Registry};
+use kvr_policy::{Append, LayerCache, Queries, Registry};
 
 use crate::support::{attention_f64, geometry, random, tensor};
 
@@ -11,7 +11,7 @@ fn stored(cache: &dyn LayerCache) -> (Vec<f32>, Vec<f32>) {
     let view = cache.view();
     let tiles: Vec<_> = (0..view.tiles()).map(|i| view.tile(i).expect("a tile")).collect();
     let join = |parts: Vec<Tensor<4>>| {
-        Tensor::cat(parts, 2).into_data_as::<f32>().to_vec::<f32>().expect("f32")
+        Tensor::cat(parts, 2).into_data_as::<f32>().try_to_vec::<f32>().expect("f32")
     };
     (
         join(tiles.iter().map(|t| t.keys.clone()).collect()),
@@ -35,7 +35,7 @@ fn check(name: &str, sizes: [usize; 6], device: &Device, bound: f64) {
         .attend(queries)
         .expect("attention")
         .into_data_as::<f32>()
-        .to_vec::<f32>()
+        .try_to_vec::<f32>()
         .expect("f32");
     let (k, v) = stored(&*cache);
     let want = attention_f64(&q, &k, &v, sizes, position, f64::from(scale));

@@ -1,7 +1,7 @@
 //! The packed cache: exact bytes, in any step, without touching what is stored.
 
 use burn::tensor::Device;
-use kvr_policy::{Append, KvCachePolicy, LayerCache, PolicyError, Registry};
+use kvr_policy::{Append, LayerCache, PolicyError, Registry};
 
 use crate::support::{geometry, random, tensor};
 
@@ -24,7 +24,7 @@ fn decoded(cache: &dyn LayerCache) -> Vec<f32> {
     let tiles = (0..view.tiles()).map(|i| view.tile(i).expect("a tile"));
     tiles
         .flat_map(|tile| [tile.keys, tile.values])
-        .flat_map(|t| t.into_data_as::<f32>().to_vec::<f32>().expect("f32"))
+        .flat_map(|t| t.into_data_as::<f32>().try_to_vec::<f32>().expect("f32"))
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! The WGSL kernels on whatever adapter there is: the same words as the CPU, the same attention.
 
 use burn::tensor::Device;
-use kvr_policy::{Append, KvCachePolicy, LayerCache, Queries, Registry, formats};
+use kvr_policy::{Append, LayerCache, Queries, Registry, formats};
 
 use crate::support::{geometry, gpu, random, tensor};
 
@@ -18,7 +18,7 @@ fn filled(name: &str, d: usize, steps: &[usize], device: &Device) -> Box<dyn Lay
 }
 
 fn host(t: burn::Tensor<4>) -> Vec<f32> {
-    t.into_data_as::<f32>().to_vec::<f32>().expect("f32")
+    t.into_data_as::<f32>().try_to_vec::<f32>().expect("f32")
 }
 
 #[test]
