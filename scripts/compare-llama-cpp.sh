@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Perplexity of `mini` on the first 100 windows of 512 tokens: llama.cpp and kvr in turn, wall
-# seconds of the whole program, medians of five rounds. Prints tab-separated lines.
+
 #
 # Usage: compare-llama-cpp.sh LLAMA_PERPLEXITY KVR MINI_F32.gguf WIKI_TEST_RAW [THREADS]
 set -euo pipefail
@@ -15,13 +15,13 @@ seconds() {
     echo "$end - $start" | bc
 }
 
-median() { sort -n | sed -n '3p'; }
+median() { sort -n | sed -n 2p; }
 
 printf 'keys\tvalues\tllama_cpp_s\tkvr_s\tratio\n'
 for pair in f16:f16 q8_0:q8_0 q8_0:q4_0 q4_0:q8_0 q4_0:q4_0; do
     keys=${pair%:*} values=${pair#*:}
     theirs='' ours=''
-    for _ in 1 2 3 4 5; do
+    for _ in 1 2 3; do
         theirs+="$(seconds "$llama" -m "$model" -f "$text" -c 512 -b 512 -ub 512 -t "$threads" \
             -fa on -ctk "$keys" -ctv "$values" --chunks 100)"$'\n'
         ours+="$(seconds "$kvr" eval --backend cpu --threads "$threads" --dataset "$text" \

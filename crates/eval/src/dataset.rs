@@ -66,8 +66,8 @@ impl Dataset {
             return Self::of("sample", SAMPLE.as_bytes().to_vec(), "sample");
         }
         if let Some(manifest) = manifest(text) {
-            let bytes = fetch(text, &manifest, hub)?;
-            return Self::checked(text, bytes, &manifest, text);
+            let (bytes, file) = fetch(text, &manifest, hub)?;
+            return Self::checked(text, bytes, &manifest, &file);
         }
         if let Some((name, path)) = text.split_once(':')
             && let Some(manifest) = manifest(name)
@@ -120,7 +120,7 @@ impl Dataset {
         let dataset = Self::of(name, bytes, file)?;
         match &manifest.sha256 {
             Some(expected) if *expected != dataset.sha256 => Err(EvalError::Dataset(format!(
-                "{file}: is not {name}: its SHA-256 is {}, expected {expected}: fetch it again, or evaluate it under its own path",
+                "{file}: is not {name}: its SHA-256 is {}, expected {expected}: delete it and fetch it again, or evaluate it under its own path",
                 dataset.sha256
             ))),
             _ => Ok(dataset),
@@ -136,8 +136,8 @@ fn read(path: &Path) -> Result<Vec<u8>, EvalError> {
     })
 }
 
-/// The text of a named dataset out of its archive on the hub.
-fn fetch(name: &str, manifest: &Manifest, hub: &Hub) -> Result<Vec<u8>, EvalError> {
+/// The text of a named dataset out of its archive on the hub, and the archive's path.
+fn fetch(name: &str, manifest: &Manifest, hub: &Hub) -> Result<(Vec<u8>, String), EvalError> {
     let (Some(repository), Some(archive), Some(member)) =
         (&manifest.repository, &manifest.archive, &manifest.member)
     else {
@@ -159,5 +159,5 @@ fn fetch(name: &str, manifest: &Manifest, hub: &Hub) -> Result<Vec<u8>, EvalErro
     let mut member = archive.by_name(member).map_err(damaged)?;
     let mut bytes = Vec::new();
     member.read_to_end(&mut bytes).map_err(|e| damaged(e.into()))?;
-    Ok(bytes)
+    Ok((bytes, path.display().to_string()))
 }

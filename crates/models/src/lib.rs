@@ -19,6 +19,6 @@ mod weights;
 pub use decoder::{Decoder, RopeScaling, caches};
 pub use error::ModelError;
 pub use hub::Hub;
-pub use source::{Model, ModelSource, aliases, geometry};
+pub use source::{ALIASES, Alias, Model, ModelSource, geometry};
 pub use spec::{Geometry, ModelSpec};
 pub use tokenizer::Tokenizer;

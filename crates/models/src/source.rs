@@ -15,16 +15,30 @@ use crate::tokenizer::Tokenizer;
 use crate::weights::{RandomWeights, TensorFiles, read};
 use crate::{ModelError, families, geometries, mini};
 
-/// Short names of models on the hub.
-const ALIASES: &[(&str, &str)] = &[
-    ("tinyllama", "TinyLlama/TinyLlama-1.1B-Chat-v1.0"),
-    ("tinyllama-base", "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"),
-];
-
-/// The short names of models on the hub, each with its repository.
-pub fn aliases() -> &'static [(&'static str, &'static str)] {
-    ALIASES
+/// A short name of a model on the hub.
+#[derive(Debug, Clone, Copy)]
+pub struct Alias {
+    /// The short name.
+    pub name: &'static str,
+    /// The repository, `owner/name`.
+    pub repository: &'static str,
+    /// The built-in geometry that the model has.
+    pub geometry: &'static str,
 }
+
+/// The short names of models on the hub.
+pub const ALIASES: &[Alias] = &[
+    Alias {
+        name: "tinyllama",
+        repository: "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+        geometry: "tinyllama",
+    },
+    Alias {
+        name: "tinyllama-base",
+        repository: "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T",
+        geometry: "tinyllama",
+    },
+];
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,14 +99,14 @@ impl FromStr for ModelSource {
             }
             return Ok(Self::Random { geometry: geometry.to_owned(), seed });
         }
-        if let Some((_, name)) = ALIASES.iter().find(|(alias, _)| *alias == text) {
-            return Ok(Self::Hub { name: (*name).to_owned(), revision: None });
+        if let Some(alias) = ALIASES.iter().find(|alias| alias.name == text) {
+            return Ok(Self::Hub { name: alias.repository.to_owned(), revision: None });
         }
         let path = Path::new(text);
         if path.is_dir() {
             return Ok(Self::Folder(path.to_owned()));
         }
-        let known = ["mini"].into_iter().chain(ALIASES.iter().map(|(alias, _)| *alias));
+        let known = ["mini"].into_iter().chain(ALIASES.iter().map(|alias| alias.name));
         Err(unknown("model", text, known))
     }
 }

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-const START: &str = "<!-- table: ";
+/// Begins a line that names the source of a table.
+const START: &str = "\n<!-- table: ";
+/// Ends what is replaced.
 const END: &str = "<!-- end of table -->";
 
 /// The document with every marked table replaced by its source.

@@ -2,7 +2,7 @@
 
 use kvr_eval::dataset;
 use kvr_eval::table::{Format, Table};
-use kvr_models::{Hub, aliases, geometries, geometry};
+use kvr_models::{ALIASES, Hub, geometries, geometry};
 use kvr_policy::Registry;
 
 use crate::output::write_out;
@@ -22,9 +22,8 @@ pub(crate) fn models() -> anyhow::Result<()> {
         Ok(())
     };
     row("mini".to_owned(), "inside the program".to_owned(), "mini")?;
-    for (alias, repository) in aliases() {
-        // Every alias is a model of the geometry that its name begins with.
-        row((*alias).to_owned(), format!("hub:{repository}"), "tinyllama")?;
+    for alias in ALIASES {
+        row(alias.name.to_owned(), format!("hub:{}", alias.repository), alias.geometry)?;
     }
     for name in geometries::names() {
         row(format!("random:{name}"), "random weights".to_owned(), name)?;

@@ -26,7 +26,7 @@ impl Matrix {
             dtype: parts[0].dtype,
             rows: parts.iter().map(|p| p.rows).sum(),
             columns: parts[0].columns,
-            bytes: parts.iter().flat_map(|p| p.bytes.iter().copied()).collect(),
+            bytes: parts.iter().map(|p| p.bytes.as_slice()).collect::<Vec<_>>().concat(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Storage formats: how a block of values along head_dim becomes code words and f16 scales.
 //!
 //! Codes and scales live in separate planes, so that kernels read aligned words. Bytes per value
-//! and every value equal ggml's (llama.cpp); [`Format::to_ggml`] and [`Format::from_ggml`]
+//! and every value equal ggml's (llama.cpp); [`Format::to_ggml`] and [`Format::read_ggml`]
 //! convert to and from its interleaved blocks.
 
 mod bfloat16;
@@ -111,7 +111,7 @@ pub trait Format: Debug + Send + Sync {
 
     /// Code words and scales from ggml's interleaved blocks; `None` when `bytes` is no whole
     /// number of blocks.
-    fn from_ggml(&self, bytes: &[u8]) -> Option<(Vec<u32>, Vec<f16>)> {
+    fn read_ggml(&self, bytes: &[u8]) -> Option<(Vec<u32>, Vec<f16>)> {
         ggml::separate(self.layout(), bytes)
     }
 }

@@ -37,6 +37,10 @@ impl Format for Q4_0 {
     }
 
     fn wgsl(&self) -> Option<&'static str> {
-        Some(concat!(include_str!("four_bit.wgsl"), include_str!("q4_0.wgsl")))
+        Some(concat!(
+            "const ZERO_CODE: f32 = 8.0;\nconst TOP_CODE: f32 = 15.0;\n",
+            include_str!("four_bit.wgsl"),
+            include_str!("signed_peak.wgsl")
+        ))
     }
 }

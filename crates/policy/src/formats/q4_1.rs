@@ -38,6 +38,10 @@ impl Format for Q4_1 {
     }
 
     fn wgsl(&self) -> Option<&'static str> {
-        Some(concat!(include_str!("four_bit.wgsl"), include_str!("q4_1.wgsl")))
+        Some(concat!(
+            "const TOP_CODE: f32 = 15.0;\n",
+            include_str!("four_bit.wgsl"),
+            include_str!("min_max.wgsl")
+        ))
     }
 }

@@ -37,6 +37,10 @@ impl Format for Q5_0 {
     }
 
     fn wgsl(&self) -> Option<&'static str> {
-        Some(concat!(include_str!("five_bit.wgsl"), include_str!("q5_0.wgsl")))
+        Some(concat!(
+            "const ZERO_CODE: f32 = 16.0;\nconst TOP_CODE: f32 = 31.0;\n",
+            include_str!("five_bit.wgsl"),
+            include_str!("signed_peak.wgsl")
+        ))
     }
 }

@@ -38,6 +38,10 @@ impl Format for Q5_1 {
     }
 
     fn wgsl(&self) -> Option<&'static str> {
-        Some(concat!(include_str!("five_bit.wgsl"), include_str!("q5_1.wgsl")))
+        Some(concat!(
+            "const TOP_CODE: f32 = 31.0;\n",
+            include_str!("five_bit.wgsl"),
+            include_str!("min_max.wgsl")
+        ))
     }
 }

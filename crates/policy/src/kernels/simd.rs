@@ -9,7 +9,7 @@
 pub fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     // ln 2 in two parts, so that n·ln2 is subtracted without rounding.
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 355.0 / 512.0;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = x.max(-87.3);
     // Adding and subtracting 1.5·2^23 rounds to the nearest integer.

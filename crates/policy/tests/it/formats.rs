@@ -24,9 +24,9 @@ fn every_format_equals_the_reference_quantiser() {
 
         let bytes = tensors.tensor(&format!("{name}.bytes")).expect("bytes").data().to_vec();
         assert_eq!(format.to_ggml(&codes, &scales), bytes, "{name}: bytes");
-        let (ggml_codes, ggml_scales) = format.from_ggml(&bytes).expect("whole blocks");
+        let (ggml_codes, ggml_scales) = format.read_ggml(&bytes).expect("whole blocks");
         assert_eq!((&ggml_codes, &ggml_scales), (&codes, &scales), "{name}: planes");
-        assert!(format.from_ggml(&bytes[1..]).is_none(), "{name}: half a block");
+        assert!(format.read_ggml(&bytes[1..]).is_none(), "{name}: half a block");
 
         let mut y = vec![f32::NAN; x.len()];
         format.decode_blocks(&codes, &scales, &mut y);

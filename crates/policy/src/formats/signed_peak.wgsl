@@ -3,19 +3,19 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
     for (var i = 0u; i < 32u; i++) {
         if (abs((*x)[i]) > abs(peak)) { peak = (*x)[i]; }
     }
-    let scale = peak / -8.0;
+    let scale = peak / -ZERO_CODE;
     var inverse = 0.0;
     if (scale != 0.0) { inverse = 1.0 / scale; }
     (*scales)[0] = f16_bits(scale);
     clear_codes(codes);
     for (var i = 0u; i < 32u; i++) {
-        put_code(codes, i, u32(clamp((*x)[i] * inverse + 8.5, 0.0, 15.0)));
+        put_code(codes, i, u32(clamp((*x)[i] * inverse + (ZERO_CODE + 0.5), 0.0, TOP_CODE)));
     }
 }
 
 fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>, x: ptr<function, array<f32, VALUES>>) {
     let scale = f16_value((*scales)[0]);
     for (var i = 0u; i < 32u; i++) {
-        (*x)[i] = (f32(get_code(codes, i)) - 8.0) * scale;
+        (*x)[i] = (f32(get_code(codes, i)) - ZERO_CODE) * scale;
     }
 }

@@ -5,14 +5,14 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
         low = min(low, (*x)[i]);
         high = max(high, (*x)[i]);
     }
-    let scale = (high - low) / 15.0;
+    let scale = (high - low) / TOP_CODE;
     var inverse = 0.0;
     if (scale != 0.0) { inverse = 1.0 / scale; }
     (*scales)[0] = f16_bits(scale);
     (*scales)[1] = f16_bits(low);
     clear_codes(codes);
     for (var i = 0u; i < 32u; i++) {
-        put_code(codes, i, u32(clamp(((*x)[i] - low) * inverse + 0.5, 0.0, 15.0)));
+        put_code(codes, i, u32(clamp(((*x)[i] - low) * inverse + 0.5, 0.0, TOP_CODE)));
     }
 }
 
