@@ -23,7 +23,8 @@ use crate::provenance;
 const MODE: &str = "cache-read";
 
 pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<()> {
-    // Everything that can be wrong is looked at before the first window is computed.
+    // Everything that can be wrong is looked at before the first window is computed, and the folder
+    // of results last, so that a mistake leaves nothing behind.
     let source: ModelSource = args.model.parse()?;
     let (policies, baseline) = lineup(args, registry)?;
     if args.batch == 0 {
@@ -32,7 +33,6 @@ pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<()> {
     if args.chunks == Some(0) {
         return Err(Usage("--chunks 0: evaluate at least one window".to_owned()).into());
     }
-    let folder = args.out.as_deref().map(ResultFolder::claim).transpose()?;
     let hub = Hub::from_env();
     let dataset = Dataset::load(&args.dataset, &hub)?;
     let backend = backend::open(&args.device)?;
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<()> {
     for policy in &policies {
         model.decoder.caches(&**policy, 1)?;
     }
+    let folder = args.out.as_deref().map(ResultFolder::claim).transpose()?;
     backend.announce();
     let settings =
         Settings { batch: args.batch, memory_ctx: model.decoder.spec().geometry.max_positions };
