@@ -27,3 +27,14 @@ pub(crate) fn command() -> String {
     });
     words.collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_of_burn_is_the_one_that_is_linked() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).expect("the workspace has a lock file");
+        let line = format!("name = \"burn\"\nversion = \"{}\"", super::BURN_VERSION);
+        assert!(lock.contains(&line), "Cargo.lock has another burn than {}", super::BURN_VERSION);
+    }
+}

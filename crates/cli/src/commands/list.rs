@@ -7,9 +7,9 @@ use kvr_policy::Registry;
 
 use crate::output::write_out;
 
-fn show(header: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<()> {
+fn show(text_columns: usize, header: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<()> {
     let header = header.iter().map(|h| (*h).to_owned()).collect();
-    write_out(&Table { header, rows }.render(Format::Text))
+    write_out(&Table { text_columns, header, rows }.render(Format::Text))
 }
 
 pub(crate) fn models() -> anyhow::Result<()> {
@@ -28,7 +28,7 @@ pub(crate) fn models() -> anyhow::Result<()> {
     for name in geometries::names() {
         row(format!("random:{name}"), "random weights".to_owned(), name)?;
     }
-    show(&["model", "what", "layers", "query heads", "kv heads", "head_dim", "context"], rows)?;
+    show(2, &["model", "what", "layers", "query heads", "kv heads", "head_dim", "context"], rows)?;
     write_out(
         "Also: a folder with config.json, tokenizer.json and safetensors; hub:owner/name[@revision].\n",
     )
@@ -37,7 +37,7 @@ pub(crate) fn models() -> anyhow::Result<()> {
 pub(crate) fn policies(registry: &Registry) -> anyhow::Result<()> {
     let rows =
         registry.policies().map(|(name, entry)| vec![name.to_owned(), entry.summary.clone()]);
-    show(&["policy", "what"], rows.collect())?;
+    show(2, &["policy", "what"], rows.collect())?;
     let rows = registry.formats().map(|format| {
         let layout = format.layout();
         vec![
@@ -47,7 +47,7 @@ pub(crate) fn policies(registry: &Registry) -> anyhow::Result<()> {
             if format.wgsl().is_some() { "yes" } else { "no" }.to_owned(),
         ]
     });
-    show(&["format", "bits per value", "block", "on GPUs"], rows.collect())?;
+    show(1, &["format", "bits per value", "block", "on GPUs"], rows.collect())?;
     write_out("Any two formats make a policy: <key format>:<value format>, such as q8_0:q4_1.\n")
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn datasets() -> anyhow::Result<()> {
         };
         vec![name.to_owned(), manifest.title, manifest.licence, place]
     });
-    show(&["dataset", "what", "licence", "where"], rows.collect())?;
+    show(4, &["dataset", "what", "licence", "where"], rows.collect())?;
     write_out(
         "Also: any UTF-8 text file; wikitext-2:PATH for a local copy whose SHA-256 is checked.\n",
     )

@@ -44,8 +44,11 @@ pub(crate) fn run(args: &MemoryArgs, registry: &Registry) -> anyhow::Result<()> 
         }
     }
     let header = ["policy", "tokens", "held ↓", "allocated ↓", "held, % of fp16 ↓"];
-    let table =
-        Table { header: header.map(str::to_owned).into(), rows: rows.iter().map(cells).collect() };
+    let table = Table {
+        text_columns: 1,
+        header: header.map(str::to_owned).into(),
+        rows: rows.iter().map(cells).collect(),
+    };
     output::print(args.format, &table, &rows)
 }
 

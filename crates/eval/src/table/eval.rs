@@ -40,7 +40,7 @@ pub fn eval_table(records: &[Record]) -> Table {
             units::rate(r.decode_tok_s),
         ]
     });
-    Table { header: header.into(), rows: rows.collect() }
+    Table { text_columns: 1, header: header.into(), rows: rows.collect() }
 }
 
 fn with_error(value: f64, error: Option<f64>, digits: usize) -> String {

@@ -15,9 +15,11 @@ pub enum Format {
     Markdown,
 }
 
-/// A table: the first column is text, the others are numbers.
+/// A table: some columns of text, then columns of numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
+    /// How many columns, from the left, are text; the others are numbers and stand to the right.
+    pub text_columns: usize,
     /// Column headings, units included.
     pub header: Vec<String>,
     /// Rows as wide as the header.
@@ -35,25 +37,25 @@ impl Table {
         };
         table.load_preset(preset).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(&self.header).add_rows(&self.rows);
-        for column in table.column_iter_mut().skip(1) {
+        for column in table.column_iter_mut().skip(self.text_columns) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         let mut text: String =
             table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
         if format == Format::Markdown {
-            text = right_aligned(&text);
+            text = right_aligned(&text, self.text_columns);
         }
         text
     }
 }
 
 /// Markdown says the alignment in the line under the header.
-fn right_aligned(text: &str) -> String {
+fn right_aligned(text: &str, text_columns: usize) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if let Some(rule) = lines.get_mut(1) {
         let cells: Vec<&str> = rule.trim_matches('|').split('|').collect();
         let cells = cells.iter().enumerate().map(|(i, cell)| match i {
-            0 => (*cell).to_owned(),
+            i if i < text_columns => (*cell).to_owned(),
             _ => format!("{}:", &cell[..cell.len() - 1]),
         });
         *rule = format!("|{}|", cells.collect::<Vec<_>>().join("|"));
