@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use kvr_models::Hub;
+use kvr_models::{Hub, hex};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -96,7 +96,7 @@ impl Dataset {
     /// # Errors
     /// When it is empty or not UTF-8.
     pub fn of(name: &str, bytes: Vec<u8>, file: &str) -> Result<Self, EvalError> {
-        let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(&bytes));
         let text = String::from_utf8(bytes).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
             EvalError::Dataset(format!(

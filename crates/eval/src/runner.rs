@@ -31,8 +31,6 @@ pub struct Outcome {
     pub nll: Estimate,
     /// Mean difference to the baseline over the same tokens, where there is a baseline.
     pub delta: Option<Estimate>,
-    /// The cache of one full window.
-    pub window_memory: Footprint,
     /// The cache at [`Settings::memory_ctx`].
     pub context_memory: Footprint,
     /// Seconds for all windows but the first, which warms up (for the first where there is but one).
@@ -71,13 +69,12 @@ pub fn evaluate(
         seconds.push(elapsed);
         progress();
     }
-    let window_memory = session.footprint();
     let nll = estimate(&losses);
     let mut warnings = Vec::new();
     if nll.stderr.is_none() {
         warnings.push("a single window: no standard error; give more text or --chunks".to_owned());
     }
-    let timed = if seconds.len() > 1 { &seconds[1..] } else { &seconds[..] };
+    let timed = warmed_up(&seconds);
     if timed.len() < 3 {
         warnings.push(format!("speed is the median of {} window(s)", timed.len()));
     }
@@ -95,11 +92,15 @@ pub fn evaluate(
         prefill_s: timed.iter().sum(),
         prefill_tok_s: tokens / median(timed).unwrap_or(f64::INFINITY),
         decode_tok_s,
-        window_memory,
         losses,
         nll,
         warnings,
     })
+}
+
+/// All but the first of some times, which warms up; the first where it is the only one.
+fn warmed_up(seconds: &[f64]) -> &[f64] {
+    if seconds.len() > 1 { &seconds[1..] } else { seconds }
 }
 
 /// Tokens per second when the tokens after half a window come one at a time.
@@ -120,6 +121,5 @@ fn decode_speed(
         session.step(&[*token], 0..1)?;
         seconds.push(start.elapsed().as_secs_f64());
     }
-    let timed = if seconds.len() > 1 { &seconds[1..] } else { &seconds[..] };
-    Ok(median(timed).map_or(f64::NAN, |s| 1.0 / s))
+    Ok(median(warmed_up(&seconds)).map_or(f64::NAN, |s| 1.0 / s))
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kvr_models::Decoder;
-use kvr_policy::{Footprint, KvCachePolicy, LayerCache};
+use kvr_policy::{KvCachePolicy, LayerCache};
 
 use crate::EvalError;
 use crate::metrics::nll::nll;
@@ -29,11 +29,6 @@ impl<'a> Session<'a> {
     pub fn reset(&mut self) {
         self.caches.iter_mut().for_each(|cache| cache.reset());
         self.tokens = 0;
-    }
-
-    /// Bytes of all layers.
-    pub fn footprint(&self) -> Footprint {
-        self.caches.iter().map(|cache| cache.footprint()).sum()
     }
 
     /// Appends `tokens` in one step and returns the logits at those of them that `wanted` names

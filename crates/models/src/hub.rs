@@ -7,8 +7,8 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use sha2::{Digest, Sha256};
 
-use crate::ModelError;
 use crate::weights::{INDEX, SINGLE, read, shards};
+use crate::{ModelError, hex};
 
 /// How the hub is reached. Nothing below reads the environment; [`Hub::from_env`] does, once.
 #[derive(Debug, Clone)]
@@ -171,7 +171,7 @@ impl<'a> Fetch<'a> {
         let mut hasher = Sha256::new();
         let mut content = std::fs::File::open(&blob).map_err(error)?;
         std::io::copy(&mut content, &mut hasher).map_err(error)?;
-        let digest: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let digest = hex(&hasher.finalize());
         if digest == name {
             return Ok(());
         }

@@ -22,3 +22,8 @@ pub use hub::Hub;
 pub use source::{ALIASES, Alias, Model, ModelSource, geometry};
 pub use spec::{Geometry, ModelSpec};
 pub use tokenizer::Tokenizer;
+
+/// Bytes as lower-case hexadecimal digits, as digests are written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

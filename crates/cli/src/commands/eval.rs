@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use kvr_eval::dataset::Dataset;
 use kvr_eval::memory::peak_process_bytes;
+use kvr_eval::metrics::stats::Estimate;
 use kvr_eval::protocols::{Window, llama_cpp};
 use kvr_eval::record::{Record, ResultFolder, SCHEMA};
 use kvr_eval::runner::{Outcome, Settings, evaluate};
@@ -49,6 +50,14 @@ pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<()> {
     let bar = ProgressBar::new((windows.len() * policies.len()) as u64).with_style(
         ProgressStyle::with_template("{msg:12} {wide_bar} {pos}/{len} windows, {eta} left")?,
     );
+    let run = Run {
+        args,
+        model: &model,
+        dataset: &dataset,
+        backend: &backend,
+        windows: &windows,
+        settings: &settings,
+    };
     let mut records = Vec::new();
     let mut reference: Option<Outcome> = None;
     for policy in &policies {
@@ -58,14 +67,6 @@ pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<()> {
                 bar.inc(1)
             })?;
         let is_baseline = baseline.as_deref() == Some(policy.name().as_str());
-        let run = Run {
-            args,
-            model: &model,
-            dataset: &dataset,
-            backend: &backend,
-            windows: &windows,
-            settings: &settings,
-        };
         records.push(run.record(&**policy, &outcome, baseline.as_deref(), is_baseline));
         if is_baseline {
             reference = Some(outcome);
@@ -141,7 +142,11 @@ impl Run<'_> {
         is_baseline: bool,
     ) -> Record {
         let perplexity = outcome.nll.mean.exp();
-        let ratio = outcome.delta.map(|d| d.mean.exp());
+        // The baseline differs from itself by nothing, and that is certain.
+        let delta = match is_baseline {
+            true => Some(Estimate { mean: 0.0, stderr: Some(0.0) }),
+            false => outcome.delta,
+        };
         let geometry = &self.model.decoder.spec().geometry;
         let memory_ctx = self.settings.memory_ctx;
         let memory = &outcome.context_memory;
@@ -180,18 +185,10 @@ impl Run<'_> {
             perplexity,
             perplexity_stderr: outcome.nll.stderr.map(|e| e * perplexity),
             baseline: baseline.map(str::to_owned),
-            delta_nll: if is_baseline { Some(0.0) } else { outcome.delta.map(|d| d.mean) },
-            delta_nll_stderr: if is_baseline {
-                Some(0.0)
-            } else {
-                outcome.delta.and_then(|d| d.stderr)
-            },
-            perplexity_ratio: if is_baseline { Some(1.0) } else { ratio },
-            perplexity_ratio_stderr: if is_baseline {
-                Some(0.0)
-            } else {
-                outcome.delta.and_then(|d| Some(d.stderr? * d.mean.exp()))
-            },
+            delta_nll: delta.map(|d| d.mean),
+            delta_nll_stderr: delta.and_then(|d| d.stderr),
+            perplexity_ratio: delta.map(|d| d.mean.exp()),
+            perplexity_ratio_stderr: delta.and_then(|d| Some(d.stderr? * d.mean.exp())),
             memory_ctx,
             cache_bytes_held: memory.held(),
             cache_bytes_allocated: memory.allocated,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{Matrix, Weights};
-use crate::ModelError;
+use crate::{ModelError, hex};
 
 /// The content of one file.
 enum Content {
@@ -208,7 +208,7 @@ impl TensorFiles {
             [only] => Cow::Borrowed(only.as_slice()),
             many => Cow::Owned(Sha256::digest(many.concat()).to_vec()),
         };
-        digest.iter().map(|b| format!("{b:02x}")).collect()
+        hex(&digest)
     }
 }
 
