@@ -1,8 +1,10 @@
-//! The flags.
-
-use std::path::PathBuf;
+//! The commands, and the flags that several of them share.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use kvr_eval::table::Format;
+
+use crate::commands::{eval, logits, memory, merge, show, sweep};
 
 /// What does a key-value cache policy cost in quality, and what does it save in memory and time?
 #[derive(Debug, Parser)]
@@ -16,117 +18,45 @@ const EXAMPLES: &str = "\
 Examples:
   kvr eval                                             five policies on the built-in model and text
   kvr eval --policy k8v4 --model tinyllama --dataset wikitext-2
-  kvr eval --policy fp16,q8_0:q4_1 --ctx 1024 --format markdown
-  kvr memory --model llama-3-8b --tokens 2048,8192 --policy fp16,k8v4
-  kvr logits --model mini --tokens 1,5,9 --policy k4v4 --out logits.safetensors
+  kvr eval --policy fp16,q8_0:q4_1 --mode cache-read,decode,post-prefill
+  kvr plan --model llama-3-8b --budget 2GiB            longest context under each policy
+  kvr sweep configs/sweeps/grid-mini.toml --out results/grid
+  kvr reproduce kvsplit --model mini
+  kvr compare 'The tower is' --policy fp16,k4v4
   kvr doctor";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Perplexity, memory and speed of policies on a text.
-    #[command(after_help = EVAL_EXAMPLES)]
-    Eval(EvalArgs),
+    /// Perplexity, divergence, memory and speed of policies on a text.
+    #[command(after_help = eval::EXAMPLES)]
+    Eval(eval::Args),
+    /// Many evaluations from one file; goes on where it was stopped.
+    #[command(after_help = sweep::EXAMPLES)]
+    Sweep(sweep::Args),
+    /// Joins the records of several shards.
+    Merge(merge::Args),
     /// Bytes of caches, counted over live buffers; needs no weights.
-    Memory(MemoryArgs),
+    Memory(memory::Args),
+    /// The table of a folder or file of records.
+    Show(show::Args),
     /// Logits through a policy's cache, as safetensors.
-    Logits(LogitsArgs),
+    Logits(logits::Args),
     /// The models that have a name.
     Models,
     /// The policies and storage formats.
     Policies,
+    /// The protocols and modes.
+    Protocols,
     /// The texts that have a name.
     Datasets,
     /// Devices, versions and caches, for a report or a riddle.
     Doctor,
 }
 
-const EVAL_EXAMPLES: &str = "\
-Examples:
-  kvr eval
-  kvr eval --policy fp16,k8v4,q5_1:q4_0 --chunks 20
-  kvr eval --policy k8v4 --model tinyllama --dataset wikitext-2 --out results/tinyllama
-  kvr eval --model ./my-llama --dataset notes.txt --format csv
-  kvr eval --kvq-key 8 --kvq-val 4                     as in KVSplit: the policy k8v4";
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct EvalArgs {
-    #[command(flatten)]
-    pub(crate) policies: PolicyArgs,
-    /// mini, tinyllama, a folder, hub:owner/name[@revision], or random:geometry[:seed].
-    #[arg(long, default_value = "mini")]
-    pub(crate) model: String,
-    /// sample, wikitext-2, wikitext-2:PATH, or a text file.
-    #[arg(long, default_value = "sample")]
-    pub(crate) dataset: String,
-    /// Tokens in one window.
-    #[arg(long, default_value_t = kvr_eval::protocols::llama_cpp::DEFAULT_CTX)]
-    pub(crate) ctx: usize,
-    /// Tokens appended in one step.
-    #[arg(long, default_value_t = 512)]
-    pub(crate) batch: usize,
-    /// Evaluate the first N windows only.
-    #[arg(long, value_name = "N")]
-    pub(crate) chunks: Option<usize>,
-    /// Policy that the others are compared with [default: fp16 where it is in the list].
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) baseline: Option<String>,
-    #[command(flatten)]
-    pub(crate) device: DeviceArgs,
-    /// How the result is printed.
-    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
-    pub(crate) format: OutputFormat,
-    /// Also write records.jsonl, config.toml and table.md into this new folder.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Seed of whatever is random; goes into the records.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct MemoryArgs {
-    #[command(flatten)]
-    pub(crate) policies: PolicyArgs,
-    /// A built-in geometry, a model, or a folder with a config.json.
-    #[arg(long, default_value = "tinyllama")]
-    pub(crate) model: String,
-    /// Tokens held, comma-separated.
-    #[arg(long, value_delimiter = ',', default_value = "128,2048,4096,8192")]
-    pub(crate) tokens: Vec<usize>,
-    #[command(flatten)]
-    pub(crate) device: DeviceArgs,
-    /// How the result is printed.
-    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
-    pub(crate) format: OutputFormat,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct LogitsArgs {
-    /// mini, tinyllama, a folder, hub:owner/name[@revision], or random:geometry[:seed].
-    #[arg(long, default_value = "mini")]
-    pub(crate) model: String,
-    /// Token ids, comma-separated.
-    #[arg(long, value_delimiter = ',', conflicts_with = "text", required_unless_present = "text")]
-    pub(crate) tokens: Vec<u32>,
-    /// A text file, tokenised as the model's tokenizer says.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) text: Option<PathBuf>,
-    /// Policy whose cache attention reads.
-    #[arg(long, default_value = "fp32")]
-    pub(crate) policy: String,
-    /// Tokens appended in one step [default: all at once].
-    #[arg(long, value_name = "N")]
-    pub(crate) step: Option<usize>,
-    #[command(flatten)]
-    pub(crate) device: DeviceArgs,
-    /// File to write: tokens I32 [tokens], logits F32 [tokens, vocabulary].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-}
-
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PolicyArgs {
-    /// Policies, comma-separated: names (`kvr policies`) or <key format>:<value format>.
+    /// Policies, comma-separated: names (`kvr policies`), <key format>:<value format>, or
+    /// base[selector=policy;…] for single layers and heads.
     #[arg(long, value_delimiter = ',', default_value = "fp16,k8v8,k8v4,k4v8,k4v4", conflicts_with_all = ["kvq", "kvq_key", "kvq_val"])]
     pub(crate) policy: Vec<String>,
     /// Bits of keys and values, as in KVSplit.
@@ -161,6 +91,19 @@ pub(crate) enum BackendChoice {
 pub(crate) enum OutputFormat {
     Table,
     Markdown,
+    Latex,
     Csv,
     Json,
+}
+
+impl OutputFormat {
+    /// How a table is drawn in this format; `None` where the rows behind it are printed instead.
+    pub(crate) fn table(self) -> Option<Format> {
+        match self {
+            Self::Table => Some(Format::Text),
+            Self::Markdown => Some(Format::Markdown),
+            Self::Latex => Some(Format::Latex),
+            Self::Csv | Self::Json => None,
+        }
+    }
 }

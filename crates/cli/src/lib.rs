@@ -8,6 +8,7 @@ mod commands;
 mod error;
 mod output;
 mod provenance;
+mod workbench;
 
 use std::process::ExitCode;
 
@@ -45,10 +46,14 @@ pub fn run(registry: Registry) -> ExitCode {
 fn dispatch(command: &Command, registry: &Registry) -> anyhow::Result<()> {
     match command {
         Command::Eval(args) => commands::eval::run(args, registry),
+        Command::Sweep(args) => commands::sweep::run(args, registry),
+        Command::Merge(args) => commands::merge::run(args),
         Command::Memory(args) => commands::memory::run(args, registry),
+        Command::Show(args) => commands::show::run(args),
         Command::Logits(args) => commands::logits::run(args, registry),
         Command::Models => commands::list::models(),
         Command::Policies => commands::list::policies(registry),
+        Command::Protocols => commands::list::protocols(),
         Command::Datasets => commands::list::datasets(),
         Command::Doctor => commands::doctor::run(),
     }

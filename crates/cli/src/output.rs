@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use kvr_eval::table::{Format, Table};
+use kvr_eval::record::Record;
+use kvr_eval::table::Table;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,11 +15,10 @@ pub(crate) fn print<T: Serialize>(
     table: &Table,
     rows: &[T],
 ) -> anyhow::Result<()> {
-    let text = match format {
-        OutputFormat::Table => table.render(Format::Text),
-        OutputFormat::Markdown => table.render(Format::Markdown),
-        OutputFormat::Csv => csv_of(rows)?,
-        OutputFormat::Json => serde_json::to_string_pretty(rows)? + "\n",
+    let text = match format.table() {
+        Some(drawn) => table.render(drawn),
+        None if format == OutputFormat::Csv => csv_of(rows)?,
+        None => serde_json::to_string_pretty(rows)? + "\n",
     };
     write_out(&text)
 }
@@ -26,12 +26,17 @@ pub(crate) fn print<T: Serialize>(
 /// One line a row under the names of its fields; lists are joined with semicolons.
 fn csv_of<T: Serialize>(rows: &[T]) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for (i, row) in rows.iter().enumerate() {
-        let Value::Object(fields) = serde_json::to_value(row)? else { continue };
-        if i == 0 {
-            writer.write_record(fields.keys())?;
+    let rows = rows.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+    // Rows may lack fields that others have: the header names every field, in the order of coming.
+    let mut header: Vec<&String> = Vec::new();
+    for name in rows.iter().filter_map(Value::as_object).flat_map(|fields| fields.keys()) {
+        if !header.contains(&name) {
+            header.push(name);
         }
-        writer.write_record(fields.values().map(cell))?;
+    }
+    writer.write_record(&header)?;
+    for row in &rows {
+        writer.write_record(header.iter().map(|name| cell(&row[name.as_str()])))?;
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
@@ -42,6 +47,17 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("; "),
         other => other.to_string(),
+    }
+}
+
+/// What readers of records should know, each warning once, on stderr.
+pub(crate) fn print_warnings(records: &[Record]) {
+    let mut said: Vec<&String> = Vec::new();
+    for warning in records.iter().flat_map(|record| &record.warnings) {
+        if !said.contains(&warning) {
+            eprintln!("warning: {warning}");
+            said.push(warning);
+        }
     }
 }
 

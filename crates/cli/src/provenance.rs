@@ -1,5 +1,9 @@
 //! Where a number comes from.
 
+use kvr_eval::record::{Provenance, SCHEMA};
+
+use crate::backend::Backend;
+
 /// The version of Burn that the workspace pins; a test compares it with the lock file.
 pub(crate) const BURN_VERSION: &str = "0.22.1";
 
@@ -26,6 +30,22 @@ pub(crate) fn command() -> String {
         word => format!("'{}'", word.replace('\'', r"'\''")),
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// What all records of this command say of their making.
+pub(crate) fn of(backend: &Backend) -> Provenance {
+    Provenance {
+        schema: SCHEMA,
+        git_rev: GIT_REV.to_owned(),
+        dirty: dirty(),
+        date_utc: date_utc(),
+        command: command(),
+        device: backend.description.clone(),
+        backend: backend.name.to_owned(),
+        threads: backend.threads,
+        burn_version: BURN_VERSION.to_owned(),
+        dtype: "f32".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -91,6 +91,12 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// Stands for the texts that synthetic protocols make themselves.
+    pub fn synthetic() -> Self {
+        let sha256 = hex(&Sha256::digest(b""));
+        Self { name: "synthetic".to_owned(), text: String::new(), sha256 }
+    }
+
     /// A text of one's own, for programs that bring it along.
     ///
     /// # Errors

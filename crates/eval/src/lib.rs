@@ -3,14 +3,20 @@
 //! Every number here says how it was made: protocol and version, mode, standard error, provenance.
 //! This crate names no policy and no model.
 
+pub mod baseline;
 pub mod dataset;
 mod error;
+pub mod experiment;
+pub mod files;
 pub mod memory;
 pub mod metrics;
 pub mod protocols;
 pub mod record;
 pub mod runner;
 pub mod session;
+pub mod speed;
+mod summary;
+pub mod sweep;
 pub mod table;
 pub mod units;
 

@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::EvalError;
+use crate::record::Memory;
 
 /// Tokens appended at a time.
 const STEP: usize = 256;
@@ -36,6 +37,27 @@ pub fn measure(
         }
     }
     Ok(caches.iter().map(|cache| cache.footprint()).sum())
+}
+
+/// The memory of a policy with `tokens` tokens held, as it goes into a record.
+///
+/// # Errors
+/// As [`measure`].
+pub fn record(
+    geometry: &Geometry,
+    policy: &dyn KvCachePolicy,
+    tokens: usize,
+    device: &Device,
+) -> Result<Memory, EvalError> {
+    let footprint = measure(geometry, policy, tokens, device)?;
+    Ok(Memory {
+        memory_ctx: tokens,
+        cache_bytes_held: footprint.held(),
+        cache_bytes_allocated: footprint.allocated,
+        cache_bytes_fp16: (2 * geometry.values_per_token() * tokens) as u64,
+        bytes_per_token: footprint.held() as f64 / tokens as f64,
+        peak_process_bytes: peak_process_bytes(),
+    })
 }
 
 /// Peak memory of this process so far, in bytes, where the system tells.

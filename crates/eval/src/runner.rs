@@ -1,125 +1,173 @@
-//! Evaluating policies on one text, each beside the baseline.
+//! Policies over the windows of a plan, side by side with the baseline.
+//!
+//! The windows are the outer loop: of each, the baseline goes first, and its final hidden states
+//! stay until every policy has seen the window. So divergences need one pass and no file, and one
+//! cache is filled at a time. Logits are made a few rows at a time, the baseline's anew for each
+//! policy, which costs an output layer and saves a window of logits.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use kvr_models::Model;
-use kvr_policy::{Footprint, KvCachePolicy};
+use burn::Tensor;
+use burn::tensor::TensorData;
+use kvr_models::{Decoder, Model};
+use kvr_policy::KvCachePolicy;
 
-use crate::metrics::stats::{Estimate, estimate, median, paired};
-use crate::protocols::Window;
-use crate::session::Session;
-use crate::{EvalError, memory};
+use crate::EvalError;
+use crate::baseline::{BaselineFile, BaselineWriter};
+use crate::metrics::rows::{Difference, Score, differences, scores};
+use crate::protocols::{Mode, Plan, Window};
+use crate::session::{Session, logits};
 
-/// Tokens generated one by one to time decoding, after one that warms up.
-const DECODE_TOKENS: usize = 16;
+/// Rows of logits that exist at a time, of the policy and of the baseline each.
+const LOGIT_ROWS: usize = 256;
 
-/// The settings of one evaluation.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Tokens appended in one step.
-    pub batch: usize,
-    /// Context at which the cache's memory is measured for the table, in tokens.
-    pub memory_ctx: usize,
+/// What policies are compared with.
+#[derive(Debug, Clone, Copy)]
+pub enum Reference<'a> {
+    /// Nothing.
+    None,
+    /// The first policy of the line-up.
+    First,
+    /// Hidden states that an earlier evaluation saved.
+    File(&'a BaselineFile),
 }
 
-/// What was measured of one policy.
-#[derive(Debug, Clone)]
+/// What was measured of one policy; values of a block of the text stand together.
+#[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// `-ln p` of each scored token, by window.
+    /// `-ln p` of each scored token, in nats.
     pub losses: Vec<Vec<f64>>,
-    /// Their mean, in nats per token.
-    pub nll: Estimate,
-    /// Mean difference to the baseline over the same tokens, where there is a baseline.
-    pub delta: Option<Estimate>,
-    /// The cache at [`Settings::memory_ctx`].
-    pub context_memory: Footprint,
-    /// Seconds for all windows but the first, which warms up (for the first where there is but one).
-    pub prefill_s: f64,
-    /// Tokens per second over a window, scored logits included: the median of the windows.
-    pub prefill_tok_s: f64,
-    /// Tokens per second one by one, from half a window of context on: the median.
-    pub decode_tok_s: f64,
-    /// What a reader of the numbers should know.
-    pub warnings: Vec<String>,
+    /// Whether the scored token was the likeliest.
+    pub hits: Vec<Vec<bool>>,
+    /// The baseline's `-ln p` of each scored token, where there is a baseline.
+    pub base_losses: Vec<Vec<f64>>,
+    /// Differences to the baseline, where there is one.
+    pub differences: Vec<Vec<Difference>>,
+    /// Seconds that each window took, its scored logits included and the comparison not.
+    pub seconds: Vec<f64>,
 }
 
-/// Evaluates one policy. `progress` is called after every window.
+/// The baseline's view of one window.
+struct Base {
+    hidden: Tensor<2>,
+    scores: Vec<Score>,
+}
+
+/// Evaluates policies over a plan. `progress` is called after every window of every policy.
 ///
 /// # Errors
-/// When the policy can't serve the model, or the device fails.
+/// When a policy can't serve the model, gives a loss that is no number, or the device fails.
 pub fn evaluate(
     model: &Model,
-    policy: &dyn KvCachePolicy,
-    windows: &[Window],
-    settings: &Settings,
-    baseline: Option<&Outcome>,
+    plan: &Plan,
+    (mode, batch): (Mode, usize),
+    policies: &[Arc<dyn KvCachePolicy>],
+    reference: Reference<'_>,
+    mut save: Option<&mut BaselineWriter>,
     progress: &mut dyn FnMut(),
-) -> Result<Outcome, EvalError> {
-    let mut session = Session::new(&model.decoder, policy)?;
-    let (mut losses, mut seconds) = (Vec::with_capacity(windows.len()), Vec::new());
-    for window in windows {
-        let (window_losses, elapsed) = session.score(window, settings.batch)?;
-        if let Some(bad) = window_losses.iter().find(|l| !l.is_finite()) {
-            return Err(EvalError::Device(format!(
-                "the loss of a token is {bad} under policy {}: its cache or kernel is broken for this model",
-                policy.name()
-            )));
+) -> Result<Vec<Outcome>, EvalError> {
+    let decoder = &model.decoder;
+    let sessions = policies.iter().map(|policy| Session::new(decoder, policy, mode));
+    let mut sessions = sessions.collect::<Result<Vec<_>, _>>()?;
+    let mut outcomes = vec![Outcome::default(); policies.len()];
+    let mut row = 0;
+    for window in &plan.windows {
+        let mut base = match reference {
+            Reference::File(file) => {
+                let rows = file.rows(row, window.scored.len())?;
+                let width = decoder.spec().hidden_size;
+                let data = TensorData::new(rows, [window.scored.len(), width]);
+                let hidden = Tensor::from_data(data, decoder.device());
+                let Comparison { scores, .. } = compare(decoder, &hidden, window, None)?;
+                Some(Base { hidden, scores })
+            }
+            Reference::None | Reference::First => None,
+        };
+        row += window.scored.len();
+        for (i, session) in sessions.iter_mut().enumerate() {
+            let start = Instant::now();
+            let hidden = session.run(window, batch)?;
+            let forward = start.elapsed();
+            let Comparison { scores, differences, own } =
+                compare(decoder, &hidden, window, base.as_ref())?;
+            let outcome = &mut outcomes[i];
+            outcome.seconds.push((forward + own).as_secs_f64());
+            outcome.add(window, &scores, base.as_ref().map(|base| (base, differences)));
+            if let Some(bad) = scores.iter().map(|s| s.nll).find(|nll| !nll.is_finite()) {
+                return Err(EvalError::Device(format!(
+                    "the loss of a token is {bad} under policy {}: its cache or kernel is broken for this model",
+                    policies[i].name()
+                )));
+            }
+            if i == 0
+                && let Some(writer) = &mut save
+            {
+                let rows = hidden.clone().into_data().try_into_vec::<f32>();
+                writer.push(&rows.map_err(|e| EvalError::Device(format!("{e:?}")))?)?;
+            }
+            if i == 0 && matches!(reference, Reference::First) {
+                base = Some(Base { hidden, scores });
+            }
+            progress();
         }
-        losses.push(window_losses);
-        seconds.push(elapsed);
-        progress();
     }
-    let nll = estimate(&losses);
-    let mut warnings = Vec::new();
-    if nll.stderr.is_none() {
-        warnings.push("a single window: no standard error; give more text or --chunks".to_owned());
-    }
-    let timed = warmed_up(&seconds);
-    if timed.len() < 3 {
-        warnings.push(format!("speed is the median of {} window(s)", timed.len()));
-    }
-    let tokens = windows.first().map_or(0, |w| w.tokens.len()) as f64;
-    let decode_tok_s = decode_speed(&mut session, windows, settings.batch)?;
-    drop(session);
-    Ok(Outcome {
-        delta: baseline.map(|b| paired(&losses, &b.losses)),
-        context_memory: memory::measure(
-            &model.decoder.spec().geometry,
-            policy,
-            settings.memory_ctx,
-            model.decoder.device(),
-        )?,
-        prefill_s: timed.iter().sum(),
-        prefill_tok_s: tokens / median(timed).unwrap_or(f64::INFINITY),
-        decode_tok_s,
-        losses,
-        nll,
-        warnings,
-    })
+    Ok(outcomes)
 }
 
-/// All but the first of some times, which warms up; the first where it is the only one.
-fn warmed_up(seconds: &[f64]) -> &[f64] {
-    if seconds.len() > 1 { &seconds[1..] } else { seconds }
+/// What the hidden states of a window say.
+#[derive(Default)]
+struct Comparison {
+    scores: Vec<Score>,
+    /// Differences to the baseline, where there is one.
+    differences: Vec<Difference>,
+    /// Time for the policy's own logits and scores.
+    own: Duration,
 }
 
-/// Tokens per second when the tokens after half a window come one at a time.
-fn decode_speed(
-    session: &mut Session<'_>,
-    windows: &[Window],
-    batch: usize,
-) -> Result<f64, EvalError> {
-    let Some(window) = windows.first() else { return Ok(f64::NAN) };
-    let (prompt, rest) = window.tokens.split_at(window.tokens.len() / 2);
-    session.reset();
-    for step in prompt.chunks(batch) {
-        session.step(step, 0..0)?;
-    }
-    let mut seconds = Vec::new();
-    for token in rest.iter().take(1 + DECODE_TOKENS) {
+/// Scores hidden states at a window's scored positions, and compares them with the baseline's.
+fn compare(
+    decoder: &Decoder,
+    hidden: &Tensor<2>,
+    window: &Window,
+    base: Option<&Base>,
+) -> Result<Comparison, EvalError> {
+    let targets = window.targets();
+    let mut all = Comparison::default();
+    for from in (0..targets.len()).step_by(LOGIT_ROWS) {
+        let rows = from..targets.len().min(from + LOGIT_ROWS);
+        let part = |hidden: &Tensor<2>| hidden.clone().narrow(0, rows.start, rows.len());
         let start = Instant::now();
-        session.step(&[*token], 0..1)?;
-        seconds.push(start.elapsed().as_secs_f64());
+        let ours = logits(decoder, part(hidden))?;
+        let scores = scores(&ours, &targets[rows.clone()]);
+        all.own += start.elapsed();
+        if let Some(base) = base {
+            let theirs = logits(decoder, part(&base.hidden))?;
+            let theirs = (theirs.as_slice(), &base.scores[rows.clone()]);
+            all.differences.extend(differences((&ours, &scores), theirs));
+        }
+        all.scores.extend(scores);
     }
-    Ok(median(warmed_up(&seconds)).map_or(f64::NAN, |s| 1.0 / s))
+    Ok(all)
+}
+
+/// The values of `block`, which is the last one or a new one.
+fn block<T>(blocks: &mut Vec<Vec<T>>, block: usize) -> &mut Vec<T> {
+    if blocks.len() <= block {
+        blocks.resize_with(block + 1, Vec::new);
+    }
+    &mut blocks[block]
+}
+
+impl Outcome {
+    fn add(&mut self, window: &Window, scores: &[Score], base: Option<(&Base, Vec<Difference>)>) {
+        let at = window.block;
+        block(&mut self.losses, at).extend(scores.iter().map(|s| s.nll));
+        let hits = scores.iter().zip(window.targets()).map(|(s, target)| s.top == *target);
+        block(&mut self.hits, at).extend(hits);
+        if let Some((base, differences)) = base {
+            block(&mut self.base_losses, at).extend(base.scores.iter().map(|s| s.nll));
+            block(&mut self.differences, at).extend(differences);
+        }
+    }
 }

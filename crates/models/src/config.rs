@@ -27,6 +27,7 @@ pub(crate) struct RawConfig {
     pub(crate) attention_bias: Option<bool>,
     pub(crate) mlp_bias: Option<bool>,
     pub(crate) bos_token_id: Option<serde_json::Value>,
+    pub(crate) eos_token_id: Option<serde_json::Value>,
     rope_theta: Option<f64>,
     rope_scaling: Option<RawRope>,
     rope_parameters: Option<RawRope>,

@@ -148,6 +148,8 @@ pub struct Model {
     pub sha256: Option<String>,
     /// The token that stands for the beginning of a text in `config.json`.
     pub config_bos: Option<u32>,
+    /// The token that ends a text in `config.json`.
+    pub config_eos: Option<u32>,
 }
 
 impl Model {
@@ -157,6 +159,11 @@ impl Model {
             Some(tokenizer) => tokenizer.bos(),
             None => self.config_bos,
         }
+    }
+
+    /// The token that ends a text, where the model has one.
+    pub fn eos(&self) -> Option<u32> {
+        self.config_eos
     }
 }
 
@@ -185,7 +192,14 @@ impl ModelSource {
                 let names = &families::llama().names;
                 let decoder =
                     build::decoder(&spec, names, &mut RandomWeights { seed: *seed }, device)?;
-                Ok(Model { name, decoder, tokenizer: None, sha256: None, config_bos: Some(1) })
+                Ok(Model {
+                    name,
+                    decoder,
+                    tokenizer: None,
+                    sha256: None,
+                    config_bos: Some(1),
+                    config_eos: None,
+                })
             }
         }
     }
@@ -247,9 +261,12 @@ fn assemble(
         .transpose()?;
     let decoder = build::decoder(&spec, &family.names, &mut weights, device)?;
     let sha256 = Some(weights.sha256());
-    // Some configs list several; the first is the one that texts begin with.
-    let bos = config.bos_token_id.as_ref().and_then(|v| v.as_u64().or_else(|| v.get(0)?.as_u64()));
-    let config_bos =
-        bos.and_then(|id| u32::try_from(id).ok()).filter(|id| (*id as usize) < spec.vocab_size);
-    Ok(Model { name, decoder, tokenizer, sha256, config_bos })
+    // Some configs list several; the first is the usual one.
+    let token = |value: &Option<serde_json::Value>| {
+        let value = value.as_ref()?;
+        let id = u32::try_from(value.as_u64().or_else(|| value.get(0)?.as_u64())?).ok()?;
+        ((id as usize) < spec.vocab_size).then_some(id)
+    };
+    let (config_bos, config_eos) = (token(&config.bos_token_id), token(&config.eos_token_id));
+    Ok(Model { name, decoder, tokenizer, sha256, config_bos, config_eos })
 }

@@ -39,8 +39,29 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer can't represent the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        let encoding = self.inner.encode_fast(text, true);
+        self.tokens(text, true)
+    }
+
+    /// The tokens of a text, with nothing added.
+    ///
+    /// # Errors
+    /// When the tokenizer can't represent the text.
+    pub fn encode_piece(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        self.tokens(text, false)
+    }
+
+    fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>, ModelError> {
+        let encoding = self.inner.encode_fast(text, special);
         let encoding = encoding.map_err(|e| ModelError::Input(format!("tokenizer: {e}")))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of tokens, special ones left out. Bytes that are no UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// When a token is unknown.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, ModelError> {
+        let text = self.inner.decode(tokens, true);
+        text.map_err(|e| ModelError::Input(format!("tokenizer: {e}")))
     }
 }

@@ -58,6 +58,16 @@ pub enum PolicyError {
         /// Known names that are spelled much like it, nearest first.
         nearest: Vec<String>,
     },
+    /// A name in the notation `base[selector=policy;…]` can't be understood, or not for this model.
+    #[error(
+        "policy '{name}': {problem}: write base[selector=policy;…], such as k8v4[first 2=fp16;5.0=k8v8]"
+    )]
+    Notation {
+        /// The whole name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A name is registered twice.
     #[error("{kind} '{name}' is registered twice: give one of them another name")]
     Duplicate {

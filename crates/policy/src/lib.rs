@@ -16,6 +16,7 @@ mod policy;
 mod registry;
 mod shape;
 mod view;
+pub mod wrap;
 
 pub use half::f16;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::builtin::pair::Pair;
 use crate::error::nearest_names;
+use crate::wrap::ByLayer;
 use crate::{Format, KvCachePolicy, PolicyError, formats};
 
 /// One named policy.
@@ -89,13 +90,17 @@ impl Registry {
         Ok(())
     }
 
-    /// The policy of that name, or the pair `<key format>:<value format>`.
+    /// The policy of that name, the pair `<key format>:<value format>`, or one that differs between
+    /// layers and heads, `base[selector=policy;…]` (see [`ByLayer`]).
     ///
     /// # Errors
     /// When no such policy or format exists; the error carries the nearest names.
     pub fn policy(&self, name: &str) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         if let Some(entry) = self.policies.get(name) {
             return Ok(entry.policy.clone());
+        }
+        if name.contains('[') {
+            return Ok(Arc::new(ByLayer::parse(name, &|part| self.policy(part))?));
         }
         if let Some((keys, values)) = name.split_once(':') {
             return Ok(Arc::new(Pair::new(name, self.format(keys)?, self.format(values)?)));

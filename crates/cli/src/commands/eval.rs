@@ -1,206 +1,204 @@
 //! `kvr eval`: policies on a text, in one table.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use kvr_eval::baseline::BaselineFile;
 use kvr_eval::dataset::Dataset;
-use kvr_eval::memory::peak_process_bytes;
-use kvr_eval::metrics::stats::Estimate;
-use kvr_eval::protocols::{Window, llama_cpp};
-use kvr_eval::record::{Record, ResultFolder, SCHEMA};
-use kvr_eval::runner::{Outcome, Settings, evaluate};
-use kvr_eval::table::{Format, eval_table};
+use kvr_eval::experiment::{Experiment, Lineup, Settings};
+use kvr_eval::protocols;
+use kvr_eval::record::{Record, ResultFolder};
+use kvr_eval::runner::Reference;
+use kvr_eval::table::{Detail, Format, caption, records_table};
 use kvr_models::{Hub, Model, ModelSource};
 use kvr_policy::{KvCachePolicy, Registry};
 use serde::Serialize;
 
-use crate::args::EvalArgs;
-use crate::backend::{self, Backend};
+use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
 use crate::error::Usage;
-use crate::output;
-use crate::provenance;
+use crate::{backend, output, provenance, workbench};
 
-/// How a cache is read while scoring: every query, its own token included, reads what is stored.
-const MODE: &str = "cache-read";
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  kvr eval
+  kvr eval --policy fp16,k8v4,q5_1:q4_0 --chunks 20
+  kvr eval --policy k8v4 --model tinyllama --dataset wikitext-2 --out results/tinyllama
+  kvr eval --policy fp16,k4v4 --mode cache-read,decode,post-prefill
+  kvr eval --protocol passkey --ctx 512,1024 --depth 0,50,100
+  kvr eval --policy 'fp16,fp16[0=k4v16],fp16[0.1=k4v16]'   single layers and heads
+  kvr eval --model ./my-llama --dataset notes.txt --format csv
+  kvr eval --kvq-key 8 --kvq-val 4                     as in KVSplit: the policy k8v4";
 
-pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<()> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    policies: PolicyArgs,
+    /// mini, tinyllama, a folder, hub:owner/name[@revision], or random:geometry[:seed].
+    #[arg(long, default_value = "mini")]
+    model: String,
+    /// sample, wikitext-2, wikitext-2:PATH, or a text file.
+    #[arg(long, default_value = "sample")]
+    dataset: String,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Policy that the others are compared with [default: fp16 where it is in the list].
+    #[arg(long, value_name = "POLICY")]
+    baseline: Option<String>,
+    /// Save what the baseline's logits are made of, for --logits.
+    #[arg(long, value_name = "FILE")]
+    save_logits: Option<PathBuf>,
+    /// Compare with the baseline that --save-logits saved, instead of evaluating one.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "save_logits"])]
+    logits: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
+    /// Show every quantity.
+    #[arg(long)]
+    wide: bool,
+    /// Also write records.jsonl, config.toml and table.md into this new folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Protocol, mode and the rest, several of each where that makes sense.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SettingArgs {
+    /// Protocols, comma-separated (`kvr protocols`).
+    #[arg(long, value_delimiter = ',', default_value = "llama-cpp")]
+    protocol: Vec<String>,
+    /// Modes, comma-separated: cache-read, decode, post-prefill.
+    #[arg(long, value_delimiter = ',', default_value = "cache-read")]
+    mode: Vec<String>,
+    /// Tokens in one window, comma-separated [default: the protocol's].
+    #[arg(long, value_delimiter = ',', value_name = "TOKENS")]
+    ctx: Vec<usize>,
+    /// Tokens from one window of `strided` to the next [default: 512].
+    #[arg(long, value_name = "TOKENS")]
+    stride: Option<usize>,
+    /// Where the pass key hides, in percent, comma-separated [default: 50].
+    #[arg(long, value_delimiter = ',', value_name = "PERCENT")]
+    depth: Vec<f64>,
+    /// Evaluate the first N windows (articles, samples) only.
+    #[arg(long, value_name = "N")]
+    chunks: Option<usize>,
+    /// Tokens appended in one step.
+    #[arg(long, default_value_t = 512)]
+    batch: usize,
+    /// Seed of synthetic texts.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+impl SettingArgs {
+    /// The product of the lists.
+    fn settings(&self) -> anyhow::Result<Vec<Settings>> {
+        let mut all = Vec::new();
+        for name in &self.protocol {
+            let protocol = protocols::by_name(name)?;
+            let depths = if protocol.hides() { self.depth.as_slice() } else { &[] };
+            for mode in &self.mode {
+                for ctx in optional(&self.ctx) {
+                    for depth in optional(depths) {
+                        all.push(Settings {
+                            protocol: name.clone(),
+                            mode: mode.clone(),
+                            ctx,
+                            stride: self.stride,
+                            depth,
+                            chunks: self.chunks,
+                            batch: self.batch,
+                            seed: self.seed,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn optional<T: Copy>(values: &[T]) -> Vec<Option<T>> {
+    if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
+}
+
+pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     // Everything that can be wrong is looked at before the first window is computed, and the folder
     // of results last, so that a mistake leaves nothing behind.
     let source: ModelSource = args.model.parse()?;
-    let (policies, baseline) = lineup(args, registry)?;
-    if args.batch == 0 {
-        return Err(Usage("--batch 0: append at least one token a step".to_owned()).into());
+    let policies = workbench::policies(&args.policies, registry)?;
+    let file = args.logits.as_deref().map(BaselineFile::open).transpose()?;
+    let (policies, compared) = match &file {
+        Some(_) => (policies, false),
+        None => workbench::with_baseline(policies, args.baseline.as_deref(), registry)?,
+    };
+    if args.save_logits.is_some() && !compared {
+        return Err(Usage(
+            "--save-logits: there is no baseline to save: name it with --baseline".into(),
+        )
+        .into());
     }
-    if args.chunks == Some(0) {
-        return Err(Usage("--chunks 0: evaluate at least one window".to_owned()).into());
+    let reference = match &file {
+        Some(file) => Reference::File(file),
+        None if compared => Reference::First,
+        None => Reference::None,
+    };
+    let settings = args.settings.settings()?;
+    if settings.len() > 1 && (file.is_some() || args.save_logits.is_some()) {
+        return Err(Usage(
+            "--logits and --save-logits go with one protocol, mode, --ctx and --depth".into(),
+        )
+        .into());
     }
     let hub = Hub::from_env();
     let dataset = Dataset::load(&args.dataset, &hub)?;
     let backend = backend::open(&args.device)?;
     let model = source.load(&hub, &backend.device)?;
-    let windows = windows(args, &model, &dataset)?;
-    for policy in &policies {
-        model.decoder.caches(&**policy, 1)?;
+    let experiments = experiments(&model, &dataset, &settings, &policies)?;
+    if let Some(file) = &file {
+        experiments[0].check_file(file)?;
     }
     let folder = args.out.as_deref().map(ResultFolder::claim).transpose()?;
     backend.announce();
-    let settings =
-        Settings { batch: args.batch, memory_ctx: model.decoder.spec().geometry.max_positions };
 
-    let bar = ProgressBar::new((windows.len() * policies.len()) as u64).with_style(
-        ProgressStyle::with_template("{msg:12} {wide_bar} {pos}/{len} windows, {eta} left")?,
-    );
-    let run = Run {
-        args,
-        model: &model,
-        dataset: &dataset,
-        backend: &backend,
-        windows: &windows,
-        settings: &settings,
-    };
-    let mut records = Vec::new();
-    let mut reference: Option<Outcome> = None;
-    for policy in &policies {
-        bar.set_message(policy.name());
-        let outcome =
-            evaluate(&model, &**policy, &windows, &settings, reference.as_ref(), &mut || {
-                bar.inc(1)
-            })?;
-        let is_baseline = baseline.as_deref() == Some(policy.name().as_str());
-        records.push(run.record(&**policy, &outcome, baseline.as_deref(), is_baseline));
-        if is_baseline {
-            reference = Some(outcome);
-        }
+    let windows: usize = experiments.iter().map(Experiment::windows).sum();
+    let bar = workbench::bar(windows * policies.len())?;
+    let lineup = Lineup { policies: &policies, reference, save: args.save_logits.as_deref() };
+    let mut records: Vec<Record> = Vec::new();
+    for experiment in &experiments {
+        bar.set_message(experiment.to_string());
+        let done = experiment.run(&lineup, &provenance::of(&backend), &mut || bar.inc(1))?;
+        records.extend(done);
     }
     bar.finish_and_clear();
 
-    let table = eval_table(&records);
+    let detail = if args.wide { Detail::Full } else { Detail::Brief };
+    let table = records_table(&records, detail);
     if let Some(folder) = folder {
         folder.write(&records, &config(args, &policies)?, &table.render(Format::Markdown))?;
     }
-    output::print(args.format, &table, &records)
-}
-
-/// The policies in the order in which they run, the baseline first, and the baseline's name.
-type Lineup = (Vec<Arc<dyn KvCachePolicy>>, Option<String>);
-
-fn lineup(args: &EvalArgs, registry: &Registry) -> anyhow::Result<Lineup> {
-    let mut policies = super::policies(&args.policies, registry)?;
-    let baseline = match &args.baseline {
-        Some(name) => Some(registry.policy(name)?),
-        None => policies.iter().find(|p| p.name() == "fp16").cloned(),
-    };
-    let Some(baseline) = baseline else { return Ok((policies, None)) };
-    policies.retain(|p| p.name() != baseline.name());
-    policies.insert(0, baseline.clone());
-    Ok((policies, Some(baseline.name())))
-}
-
-fn windows(args: &EvalArgs, model: &Model, dataset: &Dataset) -> anyhow::Result<Vec<Window>> {
-    let spec = model.decoder.spec();
-    let longest = spec.geometry.max_positions;
-    if args.ctx > longest {
-        return Err(Usage(format!(
-            "--ctx {}: {} was made for at most {longest} tokens; give --ctx {longest} or less",
-            args.ctx, model.name
-        ))
-        .into());
+    output::print(args.format, &table, &records)?;
+    if args.format.table().is_some() {
+        eprintln!("{}", caption(&records));
     }
-    let tokens = match &model.tokenizer {
-        Some(tokenizer) => tokenizer.encode(&dataset.text)?,
-        // Random weights have no tokenizer; bytes stand for tokens, so that speed can be measured.
-        None if model.sha256.is_none() => {
-            dataset.text.bytes().map(|b| u32::from(b) % spec.vocab_size as u32).collect()
-        }
-        None => {
-            return Err(Usage(format!(
-                "{}: has no tokenizer.json: put the model's tokenizer beside its weights",
-                model.name
-            ))
-            .into());
-        }
-    };
-    Ok(llama_cpp::windows(&tokens, args.ctx, args.chunks, model.bos())?)
+    output::print_warnings(&records);
+    Ok(())
 }
 
-/// What all records of one command share.
-struct Run<'a> {
-    args: &'a EvalArgs,
+/// Every experiment, planned, and every policy tried on the model.
+fn experiments<'a>(
     model: &'a Model,
-    dataset: &'a Dataset,
-    backend: &'a Backend,
-    windows: &'a [Window],
-    settings: &'a Settings,
-}
-
-impl Run<'_> {
-    fn record(
-        &self,
-        policy: &dyn KvCachePolicy,
-        outcome: &Outcome,
-        baseline: Option<&str>,
-        is_baseline: bool,
-    ) -> Record {
-        let perplexity = outcome.nll.mean.exp();
-        // The baseline differs from itself by nothing, and that is certain.
-        let delta = match is_baseline {
-            true => Some(Estimate { mean: 0.0, stderr: Some(0.0) }),
-            false => outcome.delta,
-        };
-        let geometry = &self.model.decoder.spec().geometry;
-        let memory_ctx = self.settings.memory_ctx;
-        let memory = &outcome.context_memory;
-        let mut warnings = outcome.warnings.clone();
-        if self.model.sha256.is_none() {
-            warnings
-                .push("random weights: perplexity means nothing, speed and memory do".to_owned());
-        }
-        Record {
-            schema: SCHEMA,
-            git_rev: provenance::GIT_REV.to_owned(),
-            dirty: provenance::dirty(),
-            date_utc: provenance::date_utc(),
-            command: provenance::command(),
-            device: self.backend.description.clone(),
-            backend: self.backend.name.to_owned(),
-            threads: self.backend.threads,
-            burn_version: provenance::BURN_VERSION.to_owned(),
-            dtype: "f32".to_owned(),
-            model: self.model.name.clone(),
-            model_sha256: self.model.sha256.clone(),
-            dataset: self.dataset.name.clone(),
-            dataset_sha256: self.dataset.sha256.clone(),
-            policy: policy.name(),
-            policy_config: policy.config(),
-            protocol: llama_cpp::NAME.name.to_owned(),
-            protocol_version: llama_cpp::NAME.version,
-            mode: MODE.to_owned(),
-            ctx: self.args.ctx,
-            batch_tokens: self.args.batch,
-            chunks: self.windows.len(),
-            scored_tokens: outcome.losses.iter().map(Vec::len).sum(),
-            seed: self.args.seed,
-            nll: outcome.nll.mean,
-            nll_stderr: outcome.nll.stderr,
-            perplexity,
-            perplexity_stderr: outcome.nll.stderr.map(|e| e * perplexity),
-            baseline: baseline.map(str::to_owned),
-            delta_nll: delta.map(|d| d.mean),
-            delta_nll_stderr: delta.and_then(|d| d.stderr),
-            perplexity_ratio: delta.map(|d| d.mean.exp()),
-            perplexity_ratio_stderr: delta.and_then(|d| Some(d.stderr? * d.mean.exp())),
-            memory_ctx,
-            cache_bytes_held: memory.held(),
-            cache_bytes_allocated: memory.allocated,
-            cache_bytes_fp16: (2 * geometry.values_per_token() * memory_ctx) as u64,
-            bytes_per_token: memory.held() as f64 / memory_ctx as f64,
-            peak_process_bytes: peak_process_bytes(),
-            prefill_s: outcome.prefill_s,
-            prefill_tok_s: outcome.prefill_tok_s,
-            decode_tok_s: outcome.decode_tok_s,
-            warnings,
-        }
+    dataset: &Dataset,
+    settings: &[Settings],
+    policies: &[Arc<dyn KvCachePolicy>],
+) -> anyhow::Result<Vec<Experiment<'a>>> {
+    for policy in policies {
+        model.decoder.caches(&**policy, 1)?;
     }
+    let experiments = settings.iter().map(|settings| Experiment::new(model, dataset, settings));
+    Ok(experiments.collect::<Result<_, _>>()?)
 }
 
 /// The settings of a run, as they go into config.toml.
@@ -210,26 +208,26 @@ struct Config<'a> {
     model: &'a str,
     dataset: &'a str,
     policies: Vec<String>,
-    protocol: &'a str,
-    mode: &'a str,
-    ctx: usize,
+    protocols: &'a [String],
+    modes: &'a [String],
+    contexts: &'a [usize],
     batch_tokens: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     chunks: Option<usize>,
     seed: u64,
 }
 
-fn config(args: &EvalArgs, policies: &[Arc<dyn KvCachePolicy>]) -> anyhow::Result<String> {
+fn config(args: &Args, policies: &[Arc<dyn KvCachePolicy>]) -> anyhow::Result<String> {
     Ok(toml::to_string(&Config {
         command: provenance::command(),
         model: &args.model,
         dataset: &args.dataset,
         policies: policies.iter().map(|p| p.name()).collect(),
-        protocol: llama_cpp::NAME.name,
-        mode: MODE,
-        ctx: args.ctx,
-        batch_tokens: args.batch,
-        chunks: args.chunks,
-        seed: args.seed,
+        protocols: &args.settings.protocol,
+        modes: &args.settings.mode,
+        contexts: &args.settings.ctx,
+        batch_tokens: args.settings.batch,
+        chunks: args.settings.chunks,
+        seed: args.settings.seed,
     })?)
 }

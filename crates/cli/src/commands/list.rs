@@ -1,7 +1,7 @@
 //! `kvr models`, `kvr policies`, `kvr datasets`: what there is.
 
-use kvr_eval::dataset;
 use kvr_eval::table::{Format, Table};
+use kvr_eval::{dataset, protocols};
 use kvr_models::{ALIASES, Hub, geometries, geometry};
 use kvr_policy::Registry;
 
@@ -49,6 +49,16 @@ pub(crate) fn policies(registry: &Registry) -> anyhow::Result<()> {
     });
     show(1, &["format", "bits per value", "block", "on GPUs"], rows.collect())?;
     write_out("Any two formats make a policy: <key format>:<value format>, such as q8_0:q4_1.\n")
+}
+
+pub(crate) fn protocols() -> anyhow::Result<()> {
+    let rows = protocols::ALL
+        .iter()
+        .map(|p| vec![p.name().to_owned(), p.version().to_string(), p.summary().to_owned()]);
+    show(3, &["protocol", "version", "rule"], rows.collect())?;
+    let modes =
+        protocols::modes::ALL.map(|mode| vec![mode.name().to_owned(), mode.summary().to_owned()]);
+    show(2, &["mode", "how the cache is read while scoring"], modes.into())
 }
 
 pub(crate) fn datasets() -> anyhow::Result<()> {

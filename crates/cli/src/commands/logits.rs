@@ -1,18 +1,45 @@
 //! `kvr logits`: logits through a policy's cache, for checking against other programs.
 
+use std::path::PathBuf;
+
 use kvr_eval::dataset::Dataset;
-use kvr_eval::record::write_whole;
+use kvr_eval::files::write_whole;
+use kvr_eval::protocols::Mode;
 use kvr_eval::session::Session;
 use kvr_models::{Hub, Model, ModelSource};
 use kvr_policy::Registry;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
 
-use crate::args::LogitsArgs;
+use crate::args::DeviceArgs;
 use crate::backend;
 use crate::error::Usage;
 
-pub(crate) fn run(args: &LogitsArgs, registry: &Registry) -> anyhow::Result<()> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// mini, tinyllama, a folder, hub:owner/name[@revision], or random:geometry[:seed].
+    #[arg(long, default_value = "mini")]
+    pub(crate) model: String,
+    /// Token ids, comma-separated.
+    #[arg(long, value_delimiter = ',', conflicts_with = "text", required_unless_present = "text")]
+    pub(crate) tokens: Vec<u32>,
+    /// A text file, tokenised as the model's tokenizer says.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// Policy whose cache attention reads.
+    #[arg(long, default_value = "fp32")]
+    pub(crate) policy: String,
+    /// Tokens appended in one step [default: all at once].
+    #[arg(long, value_name = "N")]
+    pub(crate) step: Option<usize>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// File to write: tokens I32 [tokens], logits F32 [tokens, vocabulary].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let source: ModelSource = args.model.parse()?;
     let policy = registry.policy(&args.policy)?;
     if args.step == Some(0) {
@@ -29,7 +56,7 @@ pub(crate) fn run(args: &LogitsArgs, registry: &Registry) -> anyhow::Result<()> 
 
     backend.announce();
     let vocabulary = model.decoder.spec().vocab_size;
-    let mut session = Session::new(&model.decoder, &*policy)?;
+    let mut session = Session::new(&model.decoder, &policy, Mode::CacheRead)?;
     let mut logits: Vec<u8> = Vec::with_capacity(4 * tokens.len() * vocabulary);
     for step in tokens.chunks(args.step.unwrap_or(tokens.len())) {
         let values = session.step(step, 0..step.len())?;
@@ -45,7 +72,7 @@ pub(crate) fn run(args: &LogitsArgs, registry: &Registry) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn tokens(args: &LogitsArgs, text: Option<&str>, model: &Model) -> anyhow::Result<Vec<u32>> {
+fn tokens(args: &Args, text: Option<&str>, model: &Model) -> anyhow::Result<Vec<u32>> {
     let tokens = match (text, &model.tokenizer) {
         (None, _) => args.tokens.clone(),
         (Some(text), Some(tokenizer)) => tokenizer.encode(text)?,

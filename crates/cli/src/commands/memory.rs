@@ -6,9 +6,26 @@ use kvr_models::Hub;
 use kvr_policy::Registry;
 use serde::Serialize;
 
-use crate::args::MemoryArgs;
+use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
 use crate::error::Usage;
-use crate::{backend, output};
+use crate::{backend, output, workbench};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) policies: PolicyArgs,
+    /// A built-in geometry, a model, or a folder with a config.json.
+    #[arg(long, default_value = "tinyllama")]
+    pub(crate) model: String,
+    /// Tokens held, comma-separated.
+    #[arg(long, value_delimiter = ',', default_value = "128,2048,4096,8192")]
+    pub(crate) tokens: Vec<usize>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) format: OutputFormat,
+}
 
 #[derive(Serialize)]
 struct Row {
@@ -19,8 +36,8 @@ struct Row {
     cache_bytes_fp16: u64,
 }
 
-pub(crate) fn run(args: &MemoryArgs, registry: &Registry) -> anyhow::Result<()> {
-    let policies = super::policies(&args.policies, registry)?;
+pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
+    let policies = workbench::policies(&args.policies, registry)?;
     if args.tokens.contains(&0) {
         return Err(Usage("--tokens 0: give at least one token".to_owned()).into());
     }

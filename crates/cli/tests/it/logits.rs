@@ -1,7 +1,7 @@
 //! Logits equal those of Hugging Face transformers, in one pass and in steps of any size.
 
 use burn::tensor::Device;
-use kvr_eval::metrics::nll::nll;
+use kvr_eval::metrics::rows::scores;
 use kvr_models::{Model, ModelSource};
 use kvr_policy::Registry;
 use safetensors::SafeTensors;
@@ -64,8 +64,9 @@ fn mini_agrees_with_transformers_as_a_batch() {
         assert!(worst <= TOLERANCE, "{step} tokens a step: {worst}");
         for sequence in 0..2 {
             let rows = &got[sequence * 256 * 4096..][..255 * 4096];
-            let losses = nll(rows, &tokens[sequence * 256 + 1..][..255]);
-            for (ours, theirs) in losses.iter().zip(&f32s(&golden, "nll")[sequence * 255..]) {
+            let losses = scores(rows, &tokens[sequence * 256 + 1..][..255]);
+            let losses = losses.iter().map(|score| score.nll);
+            for (ours, theirs) in losses.zip(&f32s(&golden, "nll")[sequence * 255..]) {
                 assert!((ours - f64::from(*theirs)).abs() < 1e-4, "{ours} against {theirs}");
             }
         }

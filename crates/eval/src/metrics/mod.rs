@@ -1,4 +1,4 @@
 //! Numbers from logits, and their uncertainty.
 
-pub mod nll;
+pub mod rows;
 pub mod stats;

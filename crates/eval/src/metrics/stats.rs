@@ -1,10 +1,11 @@
 //! Means with standard errors that respect the text.
 //!
-//! Tokens of one window are not independent, so the unit of the standard error is the window, not
-//! the token: the spread of window means, divided by the square root of their number. Source: the
-//! usual estimator for means of clusters of one size (Cochran, Sampling Techniques, chapter 9).
+//! Tokens of one window are not independent, so the unit of the standard error is the block (a
+//! window, or a document), not the token: the spread of block sums around what the mean makes of
+//! them. Source: the usual estimator for ratios over clusters (Cochran, Sampling Techniques,
+//! chapters 6 and 9).
 
-/// A mean and its standard error; the error is unknown (`None`) with a single window.
+/// A mean and its standard error; the error is unknown (`None`) with a single block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// The mean.
@@ -13,40 +14,84 @@ pub struct Estimate {
     pub stderr: Option<f64>,
 }
 
-/// The mean over all tokens of all windows.
-pub fn estimate(windows: &[Vec<f64>]) -> Estimate {
-    let tokens: usize = windows.iter().map(Vec::len).sum();
-    let mean = windows.iter().flatten().sum::<f64>() / tokens as f64;
-    let count = windows.len() as f64;
-    let stderr = (windows.len() > 1).then(|| {
-        // Deviations of window sums from what the mean makes of their lengths.
-        let square: f64 =
-            windows.iter().map(|w| (w.iter().sum::<f64>() - mean * w.len() as f64).powi(2)).sum();
-        (square * count / (count - 1.0)).sqrt() / tokens as f64
+impl Estimate {
+    /// What is certain.
+    pub const ZERO: Self = Self { mean: 0.0, stderr: Some(0.0) };
+
+    /// A smooth function of this mean, its error by the delta method.
+    pub fn map(self, f: impl Fn(f64) -> f64, slope: impl Fn(f64) -> f64) -> Self {
+        let stderr = self.stderr.map(|e| e * slope(self.mean).abs());
+        Self { mean: f(self.mean), stderr }
+    }
+
+    /// `e` to this mean.
+    pub fn exp(self) -> Self {
+        self.map(f64::exp, f64::exp)
+    }
+
+    /// This mean in another unit.
+    pub fn scale(self, factor: f64) -> Self {
+        self.map(|x| x * factor, |_| factor)
+    }
+
+    /// The root of this mean square; zero, and certain, where the square is.
+    pub fn sqrt(self) -> Self {
+        if self.mean == 0.0 { self } else { self.map(f64::sqrt, |x| 0.5 / x.sqrt()) }
+    }
+}
+
+/// `Σ sums / Σ sizes` over blocks.
+pub fn ratio(sums: &[f64], sizes: &[f64]) -> Estimate {
+    let total: f64 = sizes.iter().sum();
+    let mean = sums.iter().sum::<f64>() / total;
+    let count = sums.len() as f64;
+    let stderr = (sums.len() > 1).then(|| {
+        let off = sums.iter().zip(sizes).map(|(sum, size)| (sum - mean * size).powi(2));
+        (off.sum::<f64>() * count / (count - 1.0)).sqrt() / total
     });
     Estimate { mean, stderr }
 }
 
-/// The mean difference `ours - theirs`, token by token over the same windows.
+/// The mean over all values of all blocks.
+pub fn mean<T: Copy + Into<f64>>(blocks: &[Vec<T>]) -> Estimate {
+    mean_of(blocks, |value| (*value).into())
+}
+
+/// The mean of `f` over all values of all blocks.
+pub fn mean_of<T>(blocks: &[Vec<T>], f: impl Fn(&T) -> f64) -> Estimate {
+    let sums: Vec<f64> = blocks.iter().map(|b| b.iter().map(&f).sum()).collect();
+    let sizes: Vec<f64> = blocks.iter().map(|b| b.len() as f64).collect();
+    ratio(&sums, &sizes)
+}
+
+/// The mean difference `ours - theirs`, value by value over the same blocks.
 pub fn paired(ours: &[Vec<f64>], theirs: &[Vec<f64>]) -> Estimate {
-    let differences: Vec<Vec<f64>> = ours
-        .iter()
-        .zip(theirs)
-        .map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect())
-        .collect();
-    estimate(&differences)
+    let difference = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let differences: Vec<Vec<f64>> = ours.iter().zip(theirs).map(difference).collect();
+    mean(&differences)
+}
+
+/// Quantile `q` (0 to 1) of sorted numbers, with linear interpolation; `None` of none.
+pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let at = q * last as f64;
+    let (low, high) = (at.floor() as usize, at.ceil() as usize);
+    Some(sorted[low] + (at - low as f64) * (sorted[high] - sorted[low]))
 }
 
 /// The median of some numbers; `None` of none.
 pub fn median(numbers: &[f64]) -> Option<f64> {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(sorted[middle]),
-        _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
-    }
+    quantile(&sorted, 0.5)
+}
+
+/// Half the distance between the quartiles over the median: how far a timing can be trusted.
+pub fn relative_spread(numbers: &[f64]) -> Option<f64> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let [low, middle, high] = [0.25, 0.5, 0.75].map(|q| quantile(&sorted, q));
+    Some((high? - low?) / 2.0 / middle?)
 }
 
 #[cfg(test)]
@@ -56,11 +101,11 @@ mod tests {
     #[test]
     fn hand_worked_windows() {
         let windows = vec![vec![1.0, 3.0], vec![3.0, 5.0], vec![5.0, 7.0]];
-        let got = estimate(&windows);
+        let got = mean(&windows);
         // Window means 2, 4, 6: standard deviation 2, over the square root of 3.
         assert_eq!(got.mean, 4.0);
         assert!((got.stderr.expect("three windows") - 2.0 / 3f64.sqrt()).abs() < 1e-12);
-        assert_eq!(estimate(&windows[..1]).stderr, None);
+        assert_eq!(mean(&windows[..1]).stderr, None);
     }
 
     #[test]
@@ -72,9 +117,21 @@ mod tests {
     }
 
     #[test]
-    fn medians() {
+    fn the_delta_method() {
+        let estimate = Estimate { mean: 4.0, stderr: Some(0.1) };
+        assert_eq!(estimate.sqrt(), Estimate { mean: 2.0, stderr: Some(0.025) });
+        assert_eq!(estimate.exp().stderr, Some(0.1 * 4f64.exp()));
+        assert_eq!(Estimate::ZERO.sqrt(), Estimate::ZERO);
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        let sorted = [1.0, 2.0, 3.0, 5.0];
+        assert_eq!(quantile(&sorted, 0.0), Some(1.0));
+        assert_eq!(quantile(&sorted, 0.5), Some(2.5));
+        assert_eq!(quantile(&sorted, 1.0), Some(5.0));
+        assert_eq!(quantile(&[], 0.5), None);
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
-        assert_eq!(median(&[]), None);
+        assert_eq!(relative_spread(&[9.0, 10.0, 11.0]), Some(0.05));
     }
 }

@@ -7,58 +7,73 @@
 //!
 //! Source: `tools/perplexity/perplexity.cpp` of llama.cpp.
 
-use super::{ProtocolName, Window};
+use super::{Plan, Protocol, Request, Window, at_least, long_enough};
 use crate::EvalError;
 
-/// Name and version for records.
-pub const NAME: ProtocolName = ProtocolName { name: "llama-cpp", version: 1 };
+pub(super) struct LlamaCpp;
 
-/// The default window, in tokens.
-pub const DEFAULT_CTX: usize = 512;
+impl Protocol for LlamaCpp {
+    fn name(&self) -> &'static str {
+        "llama-cpp"
+    }
 
-/// Cuts `tokens` into at most `chunks` windows of `ctx`.
-///
-/// # Errors
-/// When `ctx` is below 4, which leaves nothing to score, or the text is shorter than one window.
-pub fn windows(
-    tokens: &[u32],
-    ctx: usize,
-    chunks: Option<usize>,
-    bos: Option<u32>,
-) -> Result<Vec<Window>, EvalError> {
-    if ctx < 4 {
-        return Err(EvalError::Setting(format!(
-            "--ctx {ctx} leaves nothing to score: give at least 4 tokens (512 is usual)"
-        )));
+    fn version(&self) -> u32 {
+        1
     }
-    if tokens.len() < ctx {
-        return Err(EvalError::Dataset(format!(
-            "the text has {} tokens, less than one window of {ctx}: give a longer text or a smaller --ctx",
-            tokens.len()
-        )));
+
+    fn summary(&self) -> &'static str {
+        "windows of ctx, BOS first, the second half of each scored"
     }
-    let windows = tokens.chunks_exact(ctx).take(chunks.unwrap_or(usize::MAX)).map(|chunk| {
+
+    fn default_ctx(&self, longest: usize) -> usize {
+        longest.min(512)
+    }
+
+    fn has_prompt(&self) -> bool {
+        true
+    }
+
+    fn plan(&self, request: &Request<'_>) -> Result<Plan, EvalError> {
+        let windows = windows(&request.encoder.text(request.text)?, request)?;
+        Ok(Plan { windows, ..Plan::default() })
+    }
+}
+
+fn windows(tokens: &[u32], request: &Request<'_>) -> Result<Vec<Window>, EvalError> {
+    let ctx = request.ctx;
+    at_least(ctx, 4)?;
+    long_enough(tokens, ctx)?;
+    let windows = tokens.chunks_exact(ctx).take(request.chunks.unwrap_or(usize::MAX));
+    let windows = windows.enumerate().map(|(block, chunk)| {
         let mut tokens = chunk.to_vec();
-        if let Some(bos) = bos {
+        if let Some(bos) = request.encoder.bos() {
             tokens[0] = bos;
         }
-        Window { tokens, scored: ctx / 2..ctx - 1 }
+        Window { tokens, scored: ctx / 2..ctx - 1, block }
     });
     Ok(windows.collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::request;
     use super::*;
 
     #[test]
     fn the_second_half_of_whole_windows_is_scored() {
         let tokens: Vec<u32> = (10..31).collect();
-        let got = windows(&tokens, 8, None, Some(1)).expect("long enough");
+        let mut request = request();
+        request.ctx = 8;
+        let got = windows(&tokens, &request).expect("long enough");
         assert_eq!(got.len(), 2);
-        assert_eq!(got[1], Window { tokens: vec![1, 19, 20, 21, 22, 23, 24, 25], scored: 4..7 });
-        assert_eq!(windows(&tokens, 8, Some(1), None).expect("long enough")[0].tokens[0], 10);
-        assert!(windows(&tokens, 22, None, None).is_err());
-        assert!(windows(&tokens, 1, None, None).is_err());
+        let tokens_1 = vec![1, 19, 20, 21, 22, 23, 24, 25];
+        assert_eq!(got[1], Window { tokens: tokens_1, scored: 4..7, block: 1 });
+        assert_eq!(got[1].targets(), [23, 24, 25]);
+        request.chunks = Some(1);
+        assert_eq!(windows(&tokens, &request).expect("long enough").len(), 1);
+        request.ctx = 22;
+        assert!(windows(&tokens, &request).is_err());
+        request.ctx = 1;
+        assert!(windows(&tokens, &request).is_err());
     }
 }

@@ -1,10 +1,11 @@
 //! Tables for people, made of records. Programs read the records themselves.
 
-mod eval;
+mod latex;
+mod records;
 
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 
-pub use eval::eval_table;
+pub use self::records::{Detail, caption, records_table};
 
 /// How a table is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Format {
     Text,
     /// A Markdown table.
     Markdown,
+    /// A LaTeX `tabular` with the rules of booktabs.
+    Latex,
 }
 
 /// A table: some columns of text, then columns of numbers.
@@ -29,23 +32,23 @@ pub struct Table {
 impl Table {
     /// The table as text, ending in a line break.
     pub fn render(&self, format: Format) -> String {
+        match format {
+            Format::Text => self.drawn(presets::UTF8_BORDERS_ONLY),
+            Format::Markdown => {
+                right_aligned(&self.drawn(presets::ASCII_MARKDOWN), self.text_columns)
+            }
+            Format::Latex => latex::tabular(self),
+        }
+    }
+
+    fn drawn(&self, preset: &str) -> String {
         let mut table = comfy_table::Table::new();
-        let preset = if format == Format::Markdown {
-            presets::ASCII_MARKDOWN
-        } else {
-            presets::UTF8_BORDERS_ONLY
-        };
         table.load_preset(preset).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(&self.header).add_rows(&self.rows);
         for column in table.column_iter_mut().skip(self.text_columns) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        let mut text: String =
-            table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-        if format == Format::Markdown {
-            text = right_aligned(&text, self.text_columns);
-        }
-        text
+        table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 }
 
@@ -61,4 +64,20 @@ fn right_aligned(text: &str, text_columns: usize) -> String {
         *rule = format!("|{}|", cells.collect::<Vec<_>>().join("|"));
     }
     lines.join("\n") + "\n"
+}
+
+/// `value ± error`, or `value ± ?` where the error is unknown.
+pub fn with_error(value: f64, error: Option<f64>, digits: usize) -> String {
+    match error {
+        Some(error) => format!("{value:.digits$} ± {error:.digits$}"),
+        None => format!("{value:.digits$} ± ?"),
+    }
+}
+
+/// As [`with_error`], with a sign.
+pub fn signed(value: f64, error: Option<f64>, digits: usize) -> String {
+    match error {
+        Some(error) => format!("{value:+.digits$} ± {error:.digits$}"),
+        None => format!("{value:+.digits$} ± ?"),
+    }
 }

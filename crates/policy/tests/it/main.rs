@@ -6,3 +6,4 @@ mod formats;
 mod gpu;
 mod shaders;
 mod support;
+mod wrap;
