@@ -4,7 +4,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use kvr_eval::table::Format;
 
-use crate::commands::{eval, logits, memory, merge, show, sweep};
+use crate::commands::{
+    bench, compare, diff, eval, generate, logits, memory, merge, plan, show, sweep,
+};
 
 /// What does a key-value cache policy cost in quality, and what does it save in memory and time?
 #[derive(Debug, Parser)]
@@ -37,8 +39,19 @@ pub(crate) enum Command {
     Merge(merge::Args),
     /// Bytes of caches, counted over live buffers; needs no weights.
     Memory(memory::Args),
+    /// The longest context that fits a budget of memory; needs no weights.
+    Plan(plan::Args),
+    /// Measures time.
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// Goes on with a text under one policy.
+    Generate(generate::Args),
+    /// Goes on with one prompt under several policies, side by side.
+    Compare(compare::Args),
     /// The table of a folder or file of records.
     Show(show::Args),
+    /// Two results, cell by cell, and what can't be compared.
+    Diff(diff::Args),
     /// Logits through a policy's cache, as safetensors.
     Logits(logits::Args),
     /// The models that have a name.
@@ -53,11 +66,14 @@ pub(crate) enum Command {
     Doctor,
 }
 
+/// What KVSplit compares.
+const DEFAULT_POLICIES: &str = "fp16,k8v8,k8v4,k4v8,k4v4";
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PolicyArgs {
     /// Policies, comma-separated: names (`kvr policies`), <key format>:<value format>, or
     /// base[selector=policy;…] for single layers and heads.
-    #[arg(long, value_delimiter = ',', default_value = "fp16,k8v8,k8v4,k4v8,k4v4", conflicts_with_all = ["kvq", "kvq_key", "kvq_val"])]
+    #[arg(long, value_delimiter = ',', default_value = DEFAULT_POLICIES, conflicts_with_all = ["kvq", "kvq_key", "kvq_val"])]
     pub(crate) policy: Vec<String>,
     /// Bits of keys and values, as in KVSplit.
     #[arg(long, value_name = "BITS", conflicts_with_all = ["kvq_key", "kvq_val"])]
@@ -105,5 +121,12 @@ impl OutputFormat {
             Self::Latex => Some(Format::Latex),
             Self::Csv | Self::Json => None,
         }
+    }
+}
+
+impl PolicyArgs {
+    /// Whether no flag chose a policy.
+    pub(crate) fn is_default(&self) -> bool {
+        self.policy.join(",") == DEFAULT_POLICIES
     }
 }

@@ -4,10 +4,13 @@
 //! This crate names no policy and no model.
 
 pub mod baseline;
+pub mod capacity;
 pub mod dataset;
+pub mod diff;
 mod error;
 pub mod experiment;
 pub mod files;
+pub mod generate;
 pub mod memory;
 pub mod metrics;
 pub mod protocols;

@@ -195,21 +195,35 @@ impl Sweep<'_> {
                 record(measure(policy, reference, None)?, &key)?;
             }
         };
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (1..self.jobs).map(|_| scope.spawn(work)).collect();
-            let mut done = work();
-            for worker in workers {
-                let other = worker.join().unwrap_or_else(|_| {
-                    Err(EvalError::Device("a worker of --jobs panicked".to_owned()))
-                });
-                done = done.and(other);
-            }
-            done
-        })?;
+        self.workers(work)?;
         if let Some((_, path)) = saved {
             std::fs::remove_file(&path).map_err(|e| crate::files::unwritable(&path, e))?;
         }
         Ok(())
+    }
+}
+
+impl Sweep<'_> {
+    /// Runs `work` once for each of the jobs at a time, each with its share of the threads.
+    fn workers(&self, work: impl Fn() -> Result<(), EvalError> + Sync) -> Result<(), EvalError> {
+        if self.jobs == 1 {
+            return work();
+        }
+        let threads = (rayon::current_num_threads() / self.jobs).max(1);
+        let worker = || {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(|e| EvalError::Device(format!("--jobs {}: {e}", self.jobs)))?;
+            pool.install(&work)
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(worker)).collect();
+            let results = workers.into_iter().map(|worker| {
+                let panicked = |_| Err(EvalError::Device("a worker of --jobs panicked".to_owned()));
+                worker.join().unwrap_or_else(panicked)
+            });
+            // Every worker ends before the first error is returned.
+            results.fold(Ok(()), |done, result| done.and(result))
+        })
     }
 }
 

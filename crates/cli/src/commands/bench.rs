@@ -1,0 +1,145 @@
+//! `kvr bench`: measures time.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use kvr_eval::dataset::Dataset;
+use kvr_eval::memory;
+use kvr_eval::protocols::Mode;
+use kvr_eval::record::{Cell, Record, ResultFolder};
+use kvr_eval::session::Session;
+use kvr_eval::speed::{self, Timing};
+use kvr_eval::table::{Detail, Format, caption, records_table};
+use kvr_models::Hub;
+use kvr_policy::Registry;
+
+use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
+use crate::error::Usage;
+use crate::{output, provenance, workbench};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tokens per second of prefill and decode, and time to the first token, at any depth.
+    Speed(SpeedArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SpeedArgs {
+    #[command(flatten)]
+    policies: PolicyArgs,
+    /// mini, tinyllama, a folder, hub:owner/name[@revision], or random:geometry[:seed].
+    #[arg(long, default_value = "mini")]
+    model: String,
+    /// Tokens held before the clock runs, comma-separated.
+    #[arg(long, value_delimiter = ',', default_value = "0,512,1024")]
+    depth: Vec<usize>,
+    /// Tokens of the timed prefill.
+    #[arg(long, default_value_t = 512)]
+    prompt: usize,
+    /// Tokens decoded one by one.
+    #[arg(long, default_value_t = 32)]
+    decode: usize,
+    /// Rounds after the one that warms up.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Tokens a step of prefill.
+    #[arg(long, default_value_t = 512)]
+    batch: usize,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
+    /// Also write records.jsonl, config.toml and table.md into this new folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn run(command: &Command, registry: &Registry) -> anyhow::Result<()> {
+    match command {
+        Command::Speed(args) => bench_speed(args, registry),
+    }
+}
+
+fn bench_speed(args: &SpeedArgs, registry: &Registry) -> anyhow::Result<()> {
+    let policies = workbench::policies(&args.policies, registry)?;
+    if [args.prompt, args.decode, args.rounds, args.batch].contains(&0) {
+        let flags = "--prompt, --decode, --rounds and --batch";
+        return Err(Usage(format!("{flags}: give at least 1 of each")).into());
+    }
+    let (backend, model) = workbench::load(&args.model, &args.device, &Hub::from_env())?;
+    let folder = args.out.as_deref().map(ResultFolder::claim).transpose()?;
+    backend.announce();
+    let ids = workbench::any_tokens(&model)?;
+    let geometry = &model.decoder.spec().geometry;
+    let text = Dataset::synthetic();
+    let mut records = Vec::new();
+    for depth in &args.depth {
+        // The policies in turn at each depth: what drifts in the machine meets them all.
+        for policy in &policies {
+            let mut session = Session::new(&model.decoder, policy, Mode::CacheRead)?;
+            let timing = Timing {
+                depth: *depth,
+                prompt: args.prompt,
+                decode: args.decode,
+                rounds: args.rounds,
+                batch: args.batch,
+            };
+            let speed = speed::measure(&mut session, &ids, &timing)?;
+            let mut warnings = speed::warnings(&speed);
+            let end = depth + args.prompt + args.decode;
+            if end > geometry.max_positions {
+                warnings.push(format!(
+                    "{end} tokens are beyond the {} that {} was made for: speed is right, text would not be",
+                    geometry.max_positions, model.name
+                ));
+            }
+            records.push(Record {
+                provenance: provenance::of(&backend),
+                cell: Cell {
+                    model: model.name.clone(),
+                    model_sha256: model.sha256.clone(),
+                    dataset: text.name.clone(),
+                    dataset_sha256: text.sha256.clone(),
+                    policy: policy.name(),
+                    policy_config: policy.config(),
+                    protocol: "speed".to_owned(),
+                    protocol_version: 1,
+                    mode: Mode::CacheRead.name().to_owned(),
+                    ctx: *depth,
+                    stride: None,
+                    depth_percent: None,
+                    batch_tokens: args.batch,
+                    chunks: args.rounds,
+                    scored_tokens: 0,
+                    seed: 0,
+                },
+                quality: None,
+                text: None,
+                retrieval: None,
+                comparison: None,
+                divergence: None,
+                memory: memory::record(geometry, &**policy, end, &backend.device)?,
+                speed: Some(speed),
+                warnings,
+            });
+        }
+    }
+    let mut table = records_table(&records, Detail::Brief);
+    for title in table.header.iter_mut().filter(|title| *title == "ctx") {
+        "held before".clone_into(title);
+    }
+    if let Some(folder) = folder {
+        let config = toml::to_string(&toml::Table::from_iter([(
+            "command".to_owned(),
+            provenance::command().into(),
+        )]))?;
+        folder.write(&records, &config, &table.render(Format::Markdown))?;
+    }
+    output::print(args.format, &table, &records)?;
+    if args.format.table().is_some() {
+        eprintln!("{}, prompt {}, decode {}", caption(&records), args.prompt, args.decode);
+    }
+    output::print_warnings(&records);
+    Ok(())
+}

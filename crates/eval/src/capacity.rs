@@ -1,0 +1,124 @@
+//! How a policy's memory grows with the context: measured over live buffers for some thousands of
+//! tokens, one layer at a time, and drawn on as a straight line from there.
+
+use burn::Tensor;
+use burn::tensor::{DType, Device};
+use kvr_models::{Geometry, caches};
+use kvr_policy::{Append, KvCachePolicy};
+
+use crate::EvalError;
+
+/// The step in which caches grow is a divisor of this.
+const STEP: usize = 256;
+
+/// The memory of one sequence as a function of its tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capacity {
+    /// Allocated bytes at each multiple of [`STEP`] tokens, from 0.
+    measured: Vec<u64>,
+    /// Bytes per token over the second half of what was measured.
+    slope: f64,
+    /// Bytes held per token at the end of what was measured.
+    held_per_token: f64,
+}
+
+/// Fills one layer after the other with up to [`Capacity::MEASURED_TO`] tokens and counts.
+///
+/// # Errors
+/// When the policy can't serve the geometry, or the device fails.
+pub fn measure(
+    geometry: &Geometry,
+    policy: &dyn KvCachePolicy,
+    device: &Device,
+) -> Result<Capacity, EvalError> {
+    let steps = Capacity::MEASURED_TO / STEP;
+    let mut measured = vec![0; steps + 1];
+    let mut held = 0;
+    for layer in 0..geometry.layers {
+        // Only this layer's cache is filled; the others of the list are empty.
+        let mut cache = caches(geometry, policy, 1, device)?.remove(layer);
+        for step in 0..steps {
+            let shape = [1, geometry.kv_heads, STEP, geometry.head_dim];
+            let rows = Tensor::<4>::ones(shape, (device, DType::F32));
+            cache.append(Append { keys: rows.clone(), values: rows, position: step * STEP })?;
+            measured[step + 1] += cache.footprint().allocated;
+        }
+        held += cache.footprint().held();
+    }
+    let (middle, last) = (measured[steps / 2], measured[steps]);
+    Ok(Capacity {
+        slope: last.saturating_sub(middle) as f64 / ((steps - steps / 2) * STEP) as f64,
+        held_per_token: held as f64 / Capacity::MEASURED_TO as f64,
+        measured,
+    })
+}
+
+impl Capacity {
+    /// Tokens up to which memory is measured; beyond, it is extrapolated.
+    pub const MEASURED_TO: usize = 4096;
+
+    /// Allocated bytes with `tokens` tokens held.
+    pub fn bytes(&self, tokens: u64) -> u64 {
+        let step = STEP as u64;
+        let index = tokens.div_ceil(step) as usize;
+        let last = self.measured.len() - 1;
+        match self.measured.get(index) {
+            Some(bytes) => *bytes,
+            None => self.measured[last] + (self.slope * ((index - last) * STEP) as f64) as u64,
+        }
+    }
+
+    /// Bytes that one token occupies, averaged over what was measured.
+    pub fn bytes_per_token(&self) -> f64 {
+        self.held_per_token
+    }
+
+    /// Whether every step of the second half cost the same.
+    pub fn grows_evenly(&self) -> bool {
+        let half = &self.measured[self.measured.len() / 2..];
+        half.windows(2).all(|pair| (pair[1] - pair[0]) as f64 == self.slope * STEP as f64)
+    }
+
+    /// The most tokens whose memory fits `budget` bytes; `None` where any number does.
+    pub fn longest(&self, budget: u64) -> Option<u64> {
+        let last = self.measured.len() - 1;
+        if self.measured[last] > budget {
+            let fits = self.measured.iter().filter(|bytes| **bytes <= budget).count();
+            return Some((fits.saturating_sub(1) * STEP) as u64);
+        }
+        if self.slope == 0.0 {
+            return None;
+        }
+        let more = (budget - self.measured[last]) as f64 / (self.slope * STEP as f64);
+        Some(((last + more as usize) * STEP) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacity(measured: Vec<u64>, slope: f64) -> Capacity {
+        Capacity { measured, slope, held_per_token: 1.0 }
+    }
+
+    #[test]
+    fn a_straight_line_goes_on() {
+        let line = capacity((0..=16).map(|i| i * 2560).collect(), 10.0);
+        assert_eq!(line.bytes(1), 2560);
+        assert_eq!(line.bytes(4096), 40_960);
+        assert_eq!(line.bytes(8192), 81_920);
+        assert!(line.grows_evenly());
+        assert_eq!(line.longest(2559), Some(0));
+        assert_eq!(line.longest(2560), Some(256));
+        assert_eq!(line.longest(81_920), Some(8192));
+    }
+
+    #[test]
+    fn what_stops_growing_reaches_any_length() {
+        let flat = capacity([0, 100].into_iter().chain([200; 15]).collect(), 0.0);
+        assert_eq!(flat.longest(150), Some(256));
+        assert_eq!(flat.longest(200), None);
+        assert_eq!(flat.bytes(1 << 20), 200);
+    }
+}
