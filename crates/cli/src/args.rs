@@ -5,7 +5,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use kvr_eval::table::Format;
 
 use crate::commands::{
-    bench, compare, diff, eval, generate, logits, memory, merge, plan, show, sweep,
+    bench, compare, diff, eval, generate, logits, memory, merge, plan, plot, report, reproduce,
+    show, sweep,
 };
 
 /// What does a key-value cache policy cost in quality, and what does it save in memory and time?
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     Sweep(sweep::Args),
     /// Joins the records of several shards.
     Merge(merge::Args),
+    /// A published table beside its own measurement here.
+    #[command(after_help = reproduce::EXAMPLES)]
+    Reproduce(reproduce::Args),
     /// Bytes of caches, counted over live buffers; needs no weights.
     Memory(memory::Args),
     /// The longest context that fits a budget of memory; needs no weights.
@@ -52,6 +56,10 @@ pub(crate) enum Command {
     Show(show::Args),
     /// Two results, cell by cell, and what can't be compared.
     Diff(diff::Args),
+    /// Pictures of records, as SVG and PNG.
+    Plot(plot::Args),
+    /// One self-contained HTML page of tables, pictures, provenance and warnings.
+    Report(report::Args),
     /// Logits through a policy's cache, as safetensors.
     Logits(logits::Args),
     /// The models that have a name.

@@ -11,5 +11,8 @@ pub(crate) mod logits;
 pub(crate) mod memory;
 pub(crate) mod merge;
 pub(crate) mod plan;
+pub(crate) mod plot;
+pub(crate) mod report;
+pub(crate) mod reproduce;
 pub(crate) mod show;
 pub(crate) mod sweep;

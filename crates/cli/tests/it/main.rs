@@ -8,3 +8,5 @@ mod logits;
 mod perplexity;
 mod properties;
 mod support;
+mod sweep;
+mod tools;

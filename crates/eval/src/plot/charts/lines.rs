@@ -1,0 +1,64 @@
+//! Lines over an axis of powers: how something grows.
+
+use plotters::prelude::*;
+
+use super::{LABEL, colour, font, headed, picture, short};
+use crate::EvalError;
+use crate::plot::picture::Picture;
+
+/// Lines, each with a name, on two logarithmic axes.
+pub(in crate::plot) struct Lines {
+    pub(in crate::plot) title: String,
+    pub(in crate::plot) subtitle: String,
+    pub(in crate::plot) x: String,
+    pub(in crate::plot) y: String,
+    pub(in crate::plot) lines: Vec<(String, Vec<(f64, f64)>)>,
+}
+
+impl Lines {
+    pub(in crate::plot) fn draw(&self) -> Result<Picture, EvalError> {
+        let points = || self.lines.iter().flat_map(|(_, points)| points);
+        let span = |values: &mut dyn Iterator<Item = f64>| {
+            let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+            low / 1.3..high * 1.3
+        };
+        let x = span(&mut points().map(|p| p.0));
+        let y = span(&mut points().map(|p| p.1));
+        picture((1200, 860), |area| {
+            let body = headed(area, &self.title, &self.subtitle)?;
+            let mut chart = ChartBuilder::on(&body)
+                .margin(24)
+                .x_label_area_size(80)
+                .y_label_area_size(120)
+                .build_cartesian_2d(x.log_scale(), y.log_scale())?;
+            chart
+                .configure_mesh()
+                .x_desc(&self.x)
+                .y_desc(&self.y)
+                .x_label_formatter(&|v| short(*v))
+                .y_label_formatter(&|v| short(*v))
+                .label_style(font(LABEL))
+                .axis_desc_style(font(LABEL))
+                .light_line_style(TRANSPARENT)
+                .draw()?;
+            for (i, (name, points)) in self.lines.iter().enumerate() {
+                let style = colour(i).stroke_width(3);
+                chart
+                    .draw_series(LineSeries::new(points.iter().copied(), style))?
+                    .label(name)
+                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 30, y)], style));
+                let marks = points.iter().map(|p| Circle::new(*p, 6, colour(i).filled()));
+                chart.draw_series(marks)?;
+            }
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::UpperLeft)
+                .legend_area_size(40)
+                .background_style(WHITE)
+                .border_style(BLACK)
+                .label_font(font(LABEL))
+                .draw()?;
+            Ok(())
+        })
+    }
+}
