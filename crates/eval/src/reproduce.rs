@@ -352,7 +352,7 @@ mod tests {
                 crate::protocols::by_name(&settings.protocol).expect(name);
             }
         }
-        assert!(table("quarrot").err().expect("misspelled").to_string().contains("quarot"));
+        assert!(table("quarrot").expect_err("misspelled").to_string().contains("quarot"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(short = 'c', long, value_name = "TOKENS")]
     ctx: Option<usize>,
     /// 0 takes the likeliest token; above it, samples.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     temp: f64,
     /// Sample from the likeliest tokens that together have this probability.
     #[arg(long, default_value_t = 1.0)]

@@ -177,7 +177,7 @@ fn long_enough(tokens: &[u32], least: usize) -> Result<(), EvalError> {
         return Ok(());
     }
     Err(EvalError::Dataset(format!(
-        "the text has {} tokens, less than the {least} of one window: give a longer text or a smaller --ctx",
+        "the text has {} tokens, less than one window of {least}: give a longer text or a smaller --ctx",
         tokens.len()
     )))
 }

@@ -5,7 +5,7 @@
 //! baseline's hidden states lie in a file beside the records while their group is measured.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kvr_models::{Hub, Model, ModelSource};
@@ -221,14 +221,14 @@ impl Sweep<'_> {
                 let panicked = |_| Err(EvalError::Device("a worker of --jobs panicked".to_owned()));
                 worker.join().unwrap_or_else(panicked)
             });
-            // Every worker ends before the first error is returned.
-            results.fold(Ok(()), |done, result| done.and(result))
+            // Every worker has ended before the first error is returned.
+            results.collect::<Vec<_>>().into_iter().collect()
         })
     }
 }
 
 /// Whether an interrupted run left the hidden states that are needed.
-fn usable(path: &PathBuf, experiment: &Experiment<'_>, baseline: &str) -> bool {
+fn usable(path: &Path, experiment: &Experiment<'_>, baseline: &str) -> bool {
     let file = BaselineFile::open(path);
     file.is_ok_and(|file| file.policy() == baseline && experiment.check_file(&file).is_ok())
 }

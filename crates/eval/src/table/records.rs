@@ -16,13 +16,16 @@ pub enum Detail {
     Full,
 }
 
+/// What a record has in a column.
+type CellText = Box<dyn Fn(&Record) -> Option<String>>;
+
 struct Column {
     title: String,
     text: bool,
     /// Shown only where rows differ.
     setting: bool,
     detail: Detail,
-    cell: Box<dyn Fn(&Record) -> Option<String>>,
+    cell: CellText,
 }
 
 fn text(title: &str, setting: bool, cell: impl Fn(&Record) -> Option<String> + 'static) -> Column {

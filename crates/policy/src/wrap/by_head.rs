@@ -24,7 +24,7 @@ struct Part {
 
 impl ByHead {
     /// Caches for runs of heads: a policy and how many heads it keeps, in order.
-    pub(crate) fn new<'a>(
+    pub(crate) fn cache<'a>(
         layer: &LayerGeometry,
         runs: impl Iterator<Item = (&'a dyn KvCachePolicy, usize)>,
     ) -> Result<Box<dyn LayerCache>, PolicyError> {

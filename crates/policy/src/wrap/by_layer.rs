@@ -13,6 +13,9 @@ use super::by_head::ByHead;
 use super::selector::Selector;
 use crate::{KvCachePolicy, LayerCache, LayerGeometry, PolicyError};
 
+/// Looks up a policy by its name.
+pub type Find<'a> = &'a dyn Fn(&str) -> Result<Arc<dyn KvCachePolicy>, PolicyError>;
+
 /// One rule: what is selected, and its policy.
 #[derive(Clone)]
 struct Rule {
@@ -34,10 +37,7 @@ impl ByLayer {
     ///
     /// # Errors
     /// When the notation is broken or `find` knows no such policy.
-    pub fn parse(
-        name: &str,
-        find: &dyn Fn(&str) -> Result<Arc<dyn KvCachePolicy>, PolicyError>,
-    ) -> Result<Self, PolicyError> {
+    pub fn parse(name: &str, find: Find<'_>) -> Result<Self, PolicyError> {
         let broken = |problem: String| PolicyError::Notation { name: name.to_owned(), problem };
         let inner =
             name.split_once('[').and_then(|(base, rest)| Some((base, rest.strip_suffix(']')?)));
@@ -105,7 +105,7 @@ impl KvCachePolicy for ByLayer {
         let runs: Vec<_> = heads.chunk_by(|a, b| Arc::ptr_eq(a, b)).collect();
         match runs.as_slice() {
             [whole] => whole[0].layer(layer),
-            parts => ByHead::new(layer, parts.iter().map(|part| (part[0].as_ref(), part.len()))),
+            parts => ByHead::cache(layer, parts.iter().map(|part| (part[0].as_ref(), part.len()))),
         }
     }
 }

@@ -7,6 +7,9 @@ use super::{LABEL, TITLE, anchored, picture};
 use crate::EvalError;
 use crate::plot::picture::Picture;
 
+/// The value that colours a cell and the lines of text in it; nothing where nothing was measured.
+pub(in crate::plot) type Cell = Option<(f64, Vec<String>)>;
+
 /// A map of numbers.
 pub(in crate::plot) struct Map {
     pub(in crate::plot) title: String,
@@ -15,8 +18,8 @@ pub(in crate::plot) struct Map {
     pub(in crate::plot) x: String,
     pub(in crate::plot) y: String,
     pub(in crate::plot) columns: Vec<String>,
-    /// A name and, by column, the value that colours the cell and the lines of text in it.
-    pub(in crate::plot) rows: Vec<(String, Vec<Option<(f64, Vec<String>)>>)>,
+    /// A name and the cells, by column.
+    pub(in crate::plot) rows: Vec<(String, Vec<Cell>)>,
     /// The values at both ends of the scale of colours.
     pub(in crate::plot) scale: (f64, f64),
 }

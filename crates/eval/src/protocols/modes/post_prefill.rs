@@ -14,7 +14,7 @@ use super::{Window, chunks};
 
 pub(super) fn steps(window: &Window, batch: usize) -> Vec<Range<usize>> {
     let prompt = window.scored.start.max(1);
-    [0..prompt].into_iter().chain(chunks(prompt..window.scored.end, batch)).collect()
+    std::iter::once(0..prompt).chain(chunks(prompt..window.scored.end, batch)).collect()
 }
 
 pub(super) fn wrap(policy: &Arc<dyn KvCachePolicy>) -> Arc<dyn KvCachePolicy> {
