@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
-    /// Also write records.jsonl, config.toml and table.md into this new folder.
+    /// Also write records.jsonl, config.toml, table.md and summary.md into this new folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -70,12 +70,9 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let drawn = side_by_side(&cells);
     let words = words(&table, &model, &records);
     if let Some(folder) = folder {
-        let page = format!(
-            "# {}\n\n{}\n{words}\n## All that was measured\n\n{}",
-            table.title,
-            drawn.render(Format::Markdown),
-            records_table(&records, Detail::Full).render(Format::Markdown)
-        );
+        let page = format!("# {}\n\n{}\n{words}", table.title, drawn.render(Format::Markdown));
+        let summary = records_table(&records, Detail::Brief).render(Format::Markdown);
+        folder.write_file("summary.md", &summary)?;
         let config = toml::to_string(&toml::Table::from_iter([(
             "command".to_owned(),
             provenance::command().into(),
