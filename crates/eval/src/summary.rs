@@ -40,6 +40,9 @@ pub(crate) fn text_quality(outcome: &Outcome, sizes: &[TextSize]) -> TextQuality
 }
 
 /// Shares of right answers and of right tokens.
+///
+/// Answers are few and often all right or all wrong, where the usual error would be zero: theirs is
+/// Agresti and Coull's (1998), as if two more had been right and two more wrong.
 pub(crate) fn retrieval(outcome: &Outcome) -> Retrieval {
     let share = |hit: &bool| f64::from(u8::from(*hit));
     let answers: Vec<Vec<bool>> =
@@ -47,10 +50,17 @@ pub(crate) fn retrieval(outcome: &Outcome) -> Retrieval {
     let (answers, tokens) = (mean_of(&answers, share), mean_of(&outcome.hits, share));
     Retrieval {
         exact_match: answers.mean,
-        exact_match_stderr: answers.stderr,
+        exact_match_stderr: Some(share_error(answers.mean, outcome.hits.len())),
         token_accuracy: tokens.mean,
         token_accuracy_stderr: tokens.stderr,
     }
+}
+
+/// The standard error of a share of `n` independent trials.
+fn share_error(share: f64, n: usize) -> f64 {
+    let trials = n as f64 + 4.0;
+    let centre = (share * n as f64 + 2.0) / trials;
+    (centre * (1.0 - centre) / trials).sqrt()
 }
 
 /// The paired difference of losses; none, and certain, for the baseline itself.
@@ -124,6 +134,9 @@ mod tests {
         let hits = vec![vec![true, true], vec![true, false]];
         let got = retrieval(&Outcome { hits, ..Outcome::default() });
         assert_eq!((got.exact_match, got.token_accuracy), (0.5, 0.75));
-        assert_eq!(got.exact_match_stderr, Some(0.5));
+        // One of two: (1 + 2) of (2 + 4), and sqrt(0.5 · 0.5 / 6).
+        let error = got.exact_match_stderr.expect("two samples");
+        assert!((error - (0.25f64 / 6.0).sqrt()).abs() < 1e-12, "{error}");
+        assert!(share_error(0.0, 20) > 0.05, "none of twenty is not certain");
     }
 }
