@@ -11,10 +11,17 @@ if sinfo -h >/dev/null 2>&1; then
     echo "slurm-here: Slurm answers already"
     exit 0
 fi
+# A configuration that somebody else wrote stays as it is.
+mark="# written by kvr's scripts/slurm-here.sh"
+if [ -s /etc/slurm/slurm.conf ] && ! grep -qF "$mark" /etc/slurm/slurm.conf; then
+    echo "slurm-here: /etc/slurm/slurm.conf is there and not mine: start that Slurm, or move the file" >&2
+    exit 1
+fi
 host=$(hostname -s)
 state=/var/tmp/kvr-slurm
 mkdir -p "$state/ctld" "$state/d" /etc/slurm /run/munge
 cat >/etc/slurm/slurm.conf <<CONF
+$mark
 ClusterName=kvr
 SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root

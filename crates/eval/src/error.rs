@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kvr_models::ModelError;
-use kvr_policy::PolicyError;
+use kvr_policy::{PolicyError, nearest_names};
 use thiserror::Error;
 
 /// An error of an evaluation.
@@ -35,4 +35,21 @@ pub enum EvalError {
     /// The device failed.
     #[error("device: {0}")]
     Device(String),
+}
+
+impl EvalError {
+    /// Nothing is called `name`; says what is, and what is spelled much like it.
+    pub(crate) fn unknown<'a>(
+        kind: &str,
+        name: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
+        let nearest = nearest_names(name, known.clone());
+        let hint = match nearest.as_slice() {
+            [] => String::new(),
+            nearest => format!(" (nearest: {})", nearest.join(", ")),
+        };
+        let all = known.collect::<Vec<_>>().join(", ");
+        Self::Setting(format!("unknown {kind} '{name}'{hint}: there are {all}"))
+    }
 }

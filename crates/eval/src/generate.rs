@@ -85,12 +85,7 @@ pub fn generate(
     let mut out = Generated::default();
     let start = Instant::now();
     session.reset();
-    let mut logits = Vec::new();
-    let mut left = prompt.len();
-    for step in prompt.chunks(limits.batch.max(1)) {
-        left -= step.len();
-        logits = session.step(step, if left == 0 { step.len() - 1..step.len() } else { 0..0 })?;
-    }
+    let mut logits = session.prefill(prompt, limits.batch)?;
     let wanted = limits.tokens.min(limits.ctx - prompt.len());
     let mut decode_start = Instant::now();
     while out.tokens.len() < wanted {

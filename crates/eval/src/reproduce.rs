@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kvr_models::{Geometry, Hub};
-use kvr_policy::{KvCachePolicy, Registry, nearest_names};
+use kvr_policy::{KvCachePolicy, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::EvalError;
@@ -171,17 +171,7 @@ pub fn table(name: &str) -> Result<Published, EvalError> {
         })?;
         return parse(&text, name);
     }
-    let names = || TABLES.iter().map(|(known, _)| *known);
-    let nearest = nearest_names(name, names());
-    let hint = if nearest.is_empty() {
-        String::new()
-    } else {
-        format!(" (nearest: {})", nearest.join(", "))
-    };
-    Err(EvalError::Setting(format!(
-        "unknown table '{name}'{hint}: there are {}, or give a .toml file",
-        names().collect::<Vec<_>>().join(", ")
-    )))
+    Err(EvalError::unknown("table (a name or a .toml file)", name, TABLES.iter().map(|t| t.0)))
 }
 
 fn parse(text: &str, file: &str) -> Result<Published, EvalError> {

@@ -76,6 +76,22 @@ impl<'a> Session<'a> {
         logits(self.decoder, hidden.narrow(0, wanted.start, wanted.len()))
     }
 
+    /// Appends `tokens`, at most `batch` a step: the logits after the last, `[vocabulary]`. None of
+    /// no tokens.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn prefill(&mut self, tokens: &[u32], batch: usize) -> Result<Vec<f32>, EvalError> {
+        let mut logits = Vec::new();
+        let mut left = tokens.len();
+        for step in tokens.chunks(batch.max(1)) {
+            left -= step.len();
+            let wanted = if left == 0 { step.len() - 1..step.len() } else { 0..0 };
+            logits = self.step(step, wanted)?;
+        }
+        Ok(logits)
+    }
+
     /// Runs a window from empty caches, at most `batch` tokens a step, and empties them again: the
     /// final hidden states at the scored positions, `[scored, hidden]`.
     ///

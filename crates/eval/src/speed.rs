@@ -75,12 +75,7 @@ pub fn measure(
 /// Seconds to append `tokens` and make the logits of the last.
 fn prefill(session: &mut Session<'_>, tokens: &[u32], batch: usize) -> Result<f64, EvalError> {
     let start = Instant::now();
-    let mut left = tokens.len();
-    for step in tokens.chunks(batch) {
-        left -= step.len();
-        let wanted = if left == 0 { step.len() - 1..step.len() } else { 0..0 };
-        session.step(step, wanted)?;
-    }
+    session.prefill(tokens, batch)?;
     Ok(start.elapsed().as_secs_f64())
 }
 

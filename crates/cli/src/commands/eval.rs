@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kvr_eval::baseline::BaselineFile;
 use kvr_eval::dataset::Dataset;
 use kvr_eval::experiment::{Experiment, Lineup, Settings};
-use kvr_eval::protocols;
 use kvr_eval::record::{Record, ResultFolder};
 use kvr_eval::runner::Reference;
+use kvr_eval::sweep::Grid;
 use kvr_eval::table::{Detail, Format, caption, records_table};
 use kvr_models::{Hub, Model, ModelSource};
 use kvr_policy::{KvCachePolicy, Registry};
@@ -94,34 +94,26 @@ pub(crate) struct SettingArgs {
 
 impl SettingArgs {
     /// The product of the lists.
-    fn settings(&self) -> anyhow::Result<Vec<Settings>> {
-        let mut all = Vec::new();
-        for name in &self.protocol {
-            let protocol = protocols::by_name(name)?;
-            let depths = if protocol.hides() { self.depth.as_slice() } else { &[] };
-            for mode in &self.mode {
-                for ctx in optional(&self.ctx) {
-                    for depth in optional(depths) {
-                        all.push(Settings {
-                            protocol: name.clone(),
-                            mode: mode.clone(),
-                            ctx,
-                            stride: self.stride,
-                            depth,
-                            chunks: self.chunks,
-                            batch: self.batch,
-                            seed: self.seed,
-                        });
-                    }
-                }
-            }
-        }
-        Ok(all)
+    fn settings(&self, args: &Args) -> anyhow::Result<Vec<Settings>> {
+        let grid = Grid {
+            models: vec![args.model.clone()],
+            datasets: vec![args.dataset.clone()],
+            policies: Vec::new(),
+            key_formats: Vec::new(),
+            value_formats: Vec::new(),
+            baseline: None,
+            protocols: self.protocol.clone(),
+            modes: self.mode.clone(),
+            contexts: self.ctx.clone(),
+            stride: self.stride,
+            depths: self.depth.clone(),
+            seeds: vec![self.seed],
+            chunks: self.chunks,
+            batch: self.batch,
+        };
+        grid.check()?;
+        Ok(grid.groups().into_iter().map(|group| group.settings).collect())
     }
-}
-
-fn optional<T: Copy>(values: &[T]) -> Vec<Option<T>> {
-    if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
 }
 
 pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
@@ -145,7 +137,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         None if compared => Reference::First,
         None => Reference::None,
     };
-    let settings = args.settings.settings()?;
+    let settings = args.settings.settings(args)?;
     if settings.len() > 1 && (file.is_some() || args.save_logits.is_some()) {
         return Err(Usage(
             "--logits and --save-logits go with one protocol, mode, --ctx and --depth".into(),

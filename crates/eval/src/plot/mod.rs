@@ -9,8 +9,6 @@ mod charts;
 mod figures;
 mod picture;
 
-use kvr_policy::nearest_names;
-
 use crate::EvalError;
 use crate::record::Record;
 
@@ -37,17 +35,6 @@ pub trait Figure: Sync {
 /// # Errors
 /// When there is none.
 pub fn by_name(name: &str) -> Result<&'static dyn Figure, EvalError> {
-    ALL.into_iter().find(|figure| figure.name() == name).ok_or_else(|| {
-        let names = || ALL.iter().map(|figure| figure.name());
-        let nearest = nearest_names(name, names());
-        let hint = if nearest.is_empty() {
-            String::new()
-        } else {
-            format!(" (nearest: {})", nearest.join(", "))
-        };
-        EvalError::Setting(format!(
-            "unknown figure '{name}'{hint}: there are {}",
-            names().collect::<Vec<_>>().join(", ")
-        ))
-    })
+    let found = ALL.into_iter().find(|figure| figure.name() == name);
+    found.ok_or_else(|| EvalError::unknown("figure", name, ALL.iter().map(|f| f.name())))
 }

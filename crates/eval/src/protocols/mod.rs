@@ -12,8 +12,6 @@ mod strided;
 
 use std::ops::Range;
 
-use kvr_policy::nearest_names;
-
 use crate::EvalError;
 
 pub use self::encoder::Encoder;
@@ -146,19 +144,8 @@ pub const ALL: [&dyn Protocol; 6] = [
 /// # Errors
 /// When there is none; the error lists what there is.
 pub fn by_name(name: &str) -> Result<&'static dyn Protocol, EvalError> {
-    ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| {
-        let names = || ALL.iter().map(|p| p.name());
-        let nearest = nearest_names(name, names());
-        let hint = if nearest.is_empty() {
-            String::new()
-        } else {
-            format!(" (nearest: {})", nearest.join(", "))
-        };
-        EvalError::Setting(format!(
-            "unknown protocol '{name}'{hint}: there are {}",
-            names().collect::<Vec<_>>().join(", ")
-        ))
-    })
+    let found = ALL.into_iter().find(|p| p.name() == name);
+    found.ok_or_else(|| EvalError::unknown("protocol", name, ALL.iter().map(|p| p.name())))
 }
 
 /// Refuses windows of fewer than `least` tokens.

@@ -99,18 +99,24 @@ impl Grid {
         let grid: Self = toml::from_str(text).map_err(|e| {
             EvalError::Setting(format!("{file}: is no sweep: {}", e.to_string().trim()))
         })?;
-        for name in &grid.protocols {
-            protocols::by_name(name)?;
-        }
-        for name in &grid.modes {
-            name.parse::<Mode>()?;
-        }
+        grid.check()?;
         if grid.policies().is_empty() {
             return Err(EvalError::Setting(format!(
                 "{file}: names no policy: give policies, or key_formats and value_formats"
             )));
         }
         Ok(grid)
+    }
+
+    /// Refuses unknown protocols and modes.
+    ///
+    /// # Errors
+    /// With the first that is unknown.
+    pub fn check(&self) -> Result<(), EvalError> {
+        for name in &self.protocols {
+            protocols::by_name(name)?;
+        }
+        self.modes.iter().try_for_each(|name| name.parse::<Mode>().map(|_| ()))
     }
 
     /// The policies in order, each once, the baseline first.

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{LABEL, colour, font, headed, picture, short};
+use super::{axes, colour, headed, legend, picture};
 use crate::EvalError;
 use crate::plot::picture::Picture;
 
@@ -31,16 +31,7 @@ impl Lines {
                 .x_label_area_size(80)
                 .y_label_area_size(120)
                 .build_cartesian_2d(x.log_scale(), y.log_scale())?;
-            chart
-                .configure_mesh()
-                .x_desc(&self.x)
-                .y_desc(&self.y)
-                .x_label_formatter(&|v| short(*v))
-                .y_label_formatter(&|v| short(*v))
-                .label_style(font(LABEL))
-                .axis_desc_style(font(LABEL))
-                .light_line_style(TRANSPARENT)
-                .draw()?;
+            axes(&mut chart, &self.x, &self.y)?;
             for (i, (name, points)) in self.lines.iter().enumerate() {
                 let style = colour(i).stroke_width(3);
                 chart
@@ -50,14 +41,7 @@ impl Lines {
                 let marks = points.iter().map(|p| Circle::new(*p, 6, colour(i).filled()));
                 chart.draw_series(marks)?;
             }
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperLeft)
-                .legend_area_size(40)
-                .background_style(WHITE)
-                .border_style(BLACK)
-                .label_font(font(LABEL))
-                .draw()?;
+            legend(&mut chart, SeriesLabelPosition::UpperLeft)?;
             Ok(())
         })
     }

@@ -7,6 +7,7 @@ pub(super) mod rows;
 pub(super) mod sheet;
 
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -63,12 +64,62 @@ pub(super) fn headed<'a>(
     area: &Area<'a>,
     title: &str,
     subtitle: &str,
-) -> Result<Area<'a>, DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+) -> Result<Area<'a>, DrawError<'a>> {
     let (head, body) = area.split_vertically(96);
     let style = |size| anchored(size, HPos::Left, VPos::Top);
     head.draw(&Text::new(title.to_owned(), (24, 18), style(TITLE)))?;
     head.draw(&Text::new(subtitle.to_owned(), (24, 56), style(LABEL - 2)))?;
     Ok(body)
+}
+
+/// A chart of two axes of numbers.
+type Chart<'c, 'b, X, Y> = ChartContext<'c, SVGBackend<'b>, Cartesian2d<X, Y>>;
+
+/// What drawing into an SVG may fail with.
+pub(super) type DrawError<'b> = DrawingAreaErrorKind<<SVGBackend<'b> as DrawingBackend>::ErrorType>;
+
+/// Draws axes with their descriptions, and bold grid lines only.
+pub(super) fn axes<'b, X, Y>(
+    chart: &mut Chart<'_, 'b, X, Y>,
+    x: &str,
+    y: &str,
+) -> Result<(), DrawError<'b>>
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc(x)
+        .x_label_formatter(&|v| short(*v))
+        .y_label_formatter(&|v| short(*v))
+        .label_style(font(LABEL))
+        .axis_desc_style(font(LABEL))
+        .light_line_style(TRANSPARENT);
+    if y.is_empty() {
+        mesh.disable_y_mesh();
+    } else {
+        mesh.y_desc(y);
+    }
+    mesh.draw()
+}
+
+/// Draws the legend of the series that have a label.
+pub(super) fn legend<'b, X, Y>(
+    chart: &mut Chart<'b, 'b, X, Y>,
+    position: SeriesLabelPosition,
+) -> Result<(), DrawError<'b>>
+where
+    X: Ranged<ValueType = f64>,
+    Y: Ranged<ValueType = f64>,
+{
+    chart
+        .configure_series_labels()
+        .position(position)
+        .legend_area_size(40)
+        .background_style(WHITE)
+        .border_style(BLACK)
+        .label_font(font(LABEL))
+        .draw()
 }
 
 /// A range that holds all values with a margin on both sides, and zero if it is near.

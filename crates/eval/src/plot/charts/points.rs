@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{LABEL, anchored, colour, font, headed, picture, range, short};
+use super::{LABEL, anchored, axes, colour, headed, legend, picture, range};
 use crate::EvalError;
 use crate::plot::picture::Picture;
 
@@ -48,16 +48,7 @@ impl Points {
                 .x_label_area_size(80)
                 .y_label_area_size(120)
                 .build_cartesian_2d(x, y)?;
-            chart
-                .configure_mesh()
-                .x_desc(&self.x)
-                .y_desc(&self.y)
-                .x_label_formatter(&|v| short(*v))
-                .y_label_formatter(&|v| short(*v))
-                .label_style(font(LABEL))
-                .axis_desc_style(font(LABEL))
-                .light_line_style(TRANSPARENT)
-                .draw()?;
+            axes(&mut chart, &self.x, &self.y)?;
             let line = front.iter().map(|p| (p.x, p.y));
             let style = colour(1).stroke_width(2);
             chart
@@ -79,14 +70,7 @@ impl Points {
                 let at = (if right { px - 10 } else { px + 10 }, py - 6);
                 area.draw(&Text::new(point.name.clone(), at, style))?;
             }
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
-                .legend_area_size(40)
-                .background_style(WHITE)
-                .border_style(BLACK)
-                .label_font(font(LABEL))
-                .draw()?;
+            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
             Ok(())
         })
     }

@@ -4,7 +4,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{LABEL, anchored, colour, font, headed, picture, range, short};
+use super::{LABEL, anchored, axes, colour, headed, picture, range};
 use crate::EvalError;
 use crate::plot::picture::Picture;
 
@@ -50,15 +50,7 @@ impl Rows {
                 .margin_left(names)
                 .x_label_area_size(80)
                 .build_cartesian_2d(x, 0.0..count)?;
-            chart
-                .configure_mesh()
-                .x_desc(&self.x)
-                .x_label_formatter(&|v| short(*v))
-                .label_style(font(LABEL))
-                .axis_desc_style(font(LABEL))
-                .light_line_style(TRANSPARENT)
-                .disable_y_mesh()
-                .draw()?;
+            axes(&mut chart, &self.x, "")?;
             if let Some(mark) = self.mark {
                 let line = [(mark, 0.0), (mark, count)];
                 chart.draw_series([PathElement::new(line, BLACK.stroke_width(2))])?;

@@ -86,10 +86,8 @@ impl FromStr for Mode {
     type Err = EvalError;
 
     fn from_str(text: &str) -> Result<Self, EvalError> {
-        ALL.into_iter().find(|mode| mode.name() == text).ok_or_else(|| {
-            let names = ALL.map(Self::name).join(", ");
-            EvalError::Setting(format!("unknown mode '{text}': there are {names}"))
-        })
+        let found = ALL.into_iter().find(|mode| mode.name() == text);
+        found.ok_or_else(|| EvalError::unknown("mode", text, ALL.iter().map(|m| m.name())))
     }
 }
 
