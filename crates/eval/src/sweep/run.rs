@@ -57,10 +57,13 @@ struct Ledger {
     file: LineFile,
     keys: BTreeSet<String>,
     records: Vec<Record>,
+    /// The keys of the cells in the order of the grid.
+    order: Vec<String>,
 }
 
 impl Sweep<'_> {
-    /// Measures what is missing in `folder`; returns the records of this shard, old and new.
+    /// Measures what is missing in `folder`; returns the records of this shard, old and new, in the
+    /// order of the grid.
     ///
     /// # Errors
     /// When something in the grid is unknown, records on disk are damaged or of another revision,
@@ -92,7 +95,17 @@ impl Sweep<'_> {
                 cached(&mut dataset, &group.dataset, || Dataset::load(&group.dataset, self.hub))?;
             self.group(folder, &ledger, (group, model, dataset), &policies, &picked, reporter)?;
         }
-        Ok(ledger.into_inner().unwrap_or_else(PoisonError::into_inner).records)
+        let Ledger { records, order, .. } =
+            ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // The file is in the order in which cells were measured; people want the grid's.
+        let mut placed = Vec::with_capacity(records.len());
+        for record in records {
+            let key = record.key()?;
+            placed
+                .push((order.iter().position(|known| *known == key).unwrap_or(usize::MAX), record));
+        }
+        placed.sort_by_key(|(place, _)| *place);
+        Ok(placed.into_iter().map(|(_, record)| record).collect())
     }
 
     fn open(&self, folder: &ResultFolder, reporter: &dyn Reporter) -> Result<Ledger, EvalError> {
@@ -117,7 +130,7 @@ impl Sweep<'_> {
             )));
         }
         let keys = records.iter().map(Record::key).collect::<Result<_, _>>()?;
-        Ok(Ledger { file, keys, records })
+        Ok(Ledger { file, keys, records, order: Vec::new() })
     }
 
     fn group(
@@ -139,6 +152,7 @@ impl Sweep<'_> {
         let mut todo = Vec::new();
         for policy in picked {
             let key = experiment.cell(&**policy).key(baseline_name.as_deref())?;
+            lock().order.push(key.clone());
             if lock().keys.contains(&key) {
                 reporter.skip(&label(group, &policy.name()));
             } else {
