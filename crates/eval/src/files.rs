@@ -1,6 +1,6 @@
 //! Files that are written whole or not at all, and files of lines that only grow.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,43 @@ pub(crate) fn unwritable(path: &Path, source: std::io::Error) -> EvalError {
     EvalError::File { path: path.to_owned(), verb: "written", source }
 }
 
+/// The folder of `path`.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What the names of unfinished files for `path` begin with.
+fn part_prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{}.part-", name.trim_start_matches('.'))
+}
+
 /// A temporary file in the folder of `path`, so that it can be renamed to it.
 pub(crate) fn beside(path: &Path) -> Result<NamedTempFile, EvalError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    NamedTempFile::new_in(folder).map_err(|e| unwritable(path, e))
+    let file = tempfile::Builder::new().prefix(&part_prefix(path)).tempfile_in(folder(path));
+    file.map_err(|e| unwritable(path, e))
+}
+
+/// Removes what killed processes left of `path`: unfinished files, and the file itself.
+pub(crate) fn sweep_away(path: &Path) -> Result<(), EvalError> {
+    clear_parts(path)?;
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(unwritable(path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes unfinished files for `path` that killed processes left.
+pub(crate) fn clear_parts(path: &Path) -> Result<(), EvalError> {
+    let error = |source| unwritable(path, source);
+    let prefix = part_prefix(path);
+    for entry in std::fs::read_dir(folder(path)).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            std::fs::remove_file(entry.path()).map_err(error)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives a complete temporary file its name.
@@ -53,7 +83,8 @@ fn make_readable(_: &File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A file of lines that only grows: a line is in it whole and on disk, or not at all.
+/// A file of lines that only grows, by one process at a time: a line is in it whole and on disk, or
+/// not at all.
 #[derive(Debug)]
 pub struct LineFile {
     path: PathBuf,
@@ -65,10 +96,17 @@ impl LineFile {
     /// Returns the file, its lines, and whether a line was cut off.
     ///
     /// # Errors
-    /// When it can't be read or written, or is no text.
+    /// When it can't be read or written, is no text, or another process has it open.
     pub fn open(path: &Path) -> Result<(Self, Vec<String>, bool), EvalError> {
         let error = |source| unwritable(path, source);
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(error)?;
+        // File systems without locks have to do without.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(EvalError::Setting(format!(
+                "{}: another process is writing it: wait for it, or name another folder",
+                path.display()
+            )));
+        }
         let text = std::fs::read_to_string(path).map_err(|source| EvalError::File {
             path: path.to_owned(),
             verb: "read",
@@ -113,6 +151,8 @@ mod tests {
         assert!(lines.is_empty() && !torn);
         file.push("one").expect("a line");
         file.push("two").expect("a line");
+        let error = LineFile::open(&path).expect_err("one writer at a time").to_string();
+        assert!(error.contains("another process"), "{error}");
         drop(file);
         std::fs::write(&path, "one\ntwo\nthr").expect("writable");
         let (mut file, lines, torn) = LineFile::open(&path).expect("opened");

@@ -48,7 +48,9 @@ pub(crate) fn policies(registry: &Registry) -> anyhow::Result<()> {
         ]
     });
     show(1, &["format", "bits per value", "block", "on GPUs"], rows.collect())?;
-    write_out("Any two formats make a policy: <key format>:<value format>, such as q8_0:q4_1.\n")
+    write_out(
+        "Any two formats make a policy: <key format>:<value format>, such as q8_0:q4_1.\nLayers and heads can have their own: base[selector=policy;…], such as k8v4[first 2=fp16;5.0=k8v8].\n",
+    )
 }
 
 pub(crate) fn protocols() -> anyhow::Result<()> {

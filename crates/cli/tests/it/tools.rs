@@ -20,7 +20,7 @@ fn text(path: &Path) -> &str {
 /// it, a value now and then crosses a rounding step and moves all that follows, which averages out
 /// with the square root of the tokens only: results/mini-modes has many more of them.
 #[test]
-fn modes_agree_and_post_prefill_lies_towards_fp16() {
+fn modes_agree_and_post_prefill_diverges_no_more() {
     let pairs = [("f16:f16", 1e-6), ("q8_0:q8_0", 1e-4), ("q8_0:q4_0", 1e-3), ("q4_0:q4_0", 1e-3)];
     let names = pairs.map(|(pair, _)| pair);
     let records = json(&[
@@ -46,10 +46,11 @@ fn modes_agree_and_post_prefill_lies_towards_fp16() {
         println!("{pair}: decode {off:+.1e} nats off cache-read");
         assert!(off.abs() <= bound, "{pair}: decode and cache-read differ by {off}");
     }
-    // Half of the work never meets the quantised cache, so it diverges less.
+    // Only the prompt's own states are spared: no more divergence than that of cache-read, but for
+    // noise.
     let sum = |mode: &str| names.iter().map(|pair| get(pair, mode, "kld_mean")).sum::<f64>();
     assert!(
-        sum("post-prefill") < sum("cache-read"),
+        sum("post-prefill") < 1.05 * sum("cache-read"),
         "{} {}",
         sum("post-prefill"),
         sum("cache-read")

@@ -16,7 +16,7 @@ use crate::EvalError;
 use crate::baseline::BaselineFile;
 use crate::dataset::Dataset;
 use crate::experiment::{Experiment, Lineup};
-use crate::files::LineFile;
+use crate::files::{self, LineFile};
 use crate::record::{Provenance, Record, ResultFolder, read_lines};
 use crate::runner::Reference;
 
@@ -79,6 +79,10 @@ impl Sweep<'_> {
         let groups = self.grid.groups();
         let sources = groups.iter().map(|group| group.model.parse::<ModelSource>());
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
+        // A text that is missing is said now, not after hours.
+        for name in &self.grid.datasets {
+            Dataset::load(name, self.hub)?;
+        }
         let ledger = Mutex::new(self.open(folder, reporter)?);
         let mine = self.shard.of(groups.len() * policies.len());
         let mut model: Option<(String, Model)> = None;
@@ -95,6 +99,8 @@ impl Sweep<'_> {
                 cached(&mut dataset, &group.dataset, || Dataset::load(&group.dataset, self.hub))?;
             self.group(folder, &ledger, (group, model, dataset), &policies, &picked, reporter)?;
         }
+        // A run that was killed at its very end may have left them.
+        files::sweep_away(&self.baseline_path(folder))?;
         let Ledger { records, order, .. } =
             ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
         // The file is in the order in which cells were measured; people want the grid's.
@@ -117,6 +123,7 @@ impl Sweep<'_> {
                 path.display()
             ));
         }
+        files::clear_parts(&self.baseline_path(folder))?;
         let records = read_lines(lines.iter().map(String::as_str), &path)?;
         let now = (self.provenance)();
         if let Some(other) = records.iter().find(|r| r.provenance.git_rev != now.git_rev)
@@ -186,11 +193,7 @@ impl Sweep<'_> {
 
         let mut saved = None;
         if let Some(baseline) = baseline {
-            let name = format!(
-                ".baseline-{}",
-                self.shard.records_file().replace(".jsonl", ".safetensors")
-            );
-            let path = folder.path(&name);
+            let path = self.baseline_path(folder);
             let owned = todo.iter().position(|(policy, _)| policy.name() == baseline.name());
             if owned.is_some() || !usable(&path, &experiment, &baseline.name()) {
                 let measured = measure(baseline, Reference::First, Some(&path))?;
@@ -198,26 +201,34 @@ impl Sweep<'_> {
                     record(measured, &todo.remove(i).1)?;
                 }
             }
-            saved = Some((BaselineFile::open(&path)?, path));
+            saved = Some(BaselineFile::open(&path)?);
         }
-        let reference = saved.as_ref().map_or(Reference::None, |(file, _)| Reference::File(file));
-        let next = Mutex::new(todo.into_iter());
+        let reference = saved.as_ref().map_or(Reference::None, Reference::File);
+        let queue = Mutex::new(todo.into_iter());
+        let queued = || queue.lock().unwrap_or_else(PoisonError::into_inner);
         let work = || -> Result<(), EvalError> {
             loop {
-                let cell = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((policy, key)) = cell else { return Ok(()) };
-                record(measure(policy, reference, None)?, &key)?;
+                let Some((policy, key)) = queued().next() else { return Ok(()) };
+                let done = measure(policy, reference, None).and_then(|r| record(r, &key));
+                if done.is_err() {
+                    // What fails once fails again: the others finish their cell and stop.
+                    *queued() = Vec::new().into_iter();
+                    return done;
+                }
             }
         };
         self.workers(work)?;
-        if let Some((_, path)) = saved {
-            std::fs::remove_file(&path).map_err(|e| crate::files::unwritable(&path, e))?;
-        }
-        Ok(())
+        files::sweep_away(&self.baseline_path(folder))
     }
 }
 
 impl Sweep<'_> {
+    /// Where the baseline's hidden states of the group at hand lie.
+    fn baseline_path(&self, folder: &ResultFolder) -> PathBuf {
+        let name = self.shard.records_file().replace(".jsonl", ".safetensors");
+        folder.path(&format!(".baseline-{name}"))
+    }
+
     /// Runs `work` once for each of the jobs at a time, each with its share of the threads.
     fn workers(&self, work: impl Fn() -> Result<(), EvalError> + Sync) -> Result<(), EvalError> {
         if self.jobs == 1 {
