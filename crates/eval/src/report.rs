@@ -30,7 +30,7 @@ pub fn page(title: &str, records: &[Record]) -> Result<String, EvalError> {
             continue;
         }
         if let Some(picture) = figure.draw(records)? {
-            let summary = escape(figure.summary());
+            let summary = heading(figure.summary());
             let svg = picture.svg();
             // Ids of one picture must not meet another's.
             let svg = svg.replace("id=\"", &format!("id=\"{}-", figure.name()));
@@ -48,6 +48,13 @@ pub fn page(title: &str, records: &[Record]) -> Result<String, EvalError> {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{}</title><style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n",
         escape(title)
     ))
+}
+
+/// The text with a capital letter first.
+fn heading(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    escape(&(first + letters.as_str()))
 }
 
 fn provenance(records: &[Record]) -> Table {
