@@ -32,6 +32,11 @@ pub(crate) fn command() -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// The config.toml of a command whose flags say everything.
+pub(crate) fn config() -> Result<String, toml::ser::Error> {
+    toml::to_string(&toml::Table::from_iter([("command".to_owned(), command().into())]))
+}
+
 /// What all records of this command say of their making.
 pub(crate) fn of(backend: &Backend) -> Provenance {
     Provenance {

@@ -4,6 +4,8 @@
 //! say, and what is known to be wrong with it. The same policies are measured on the model at hand,
 //! under the nearest protocol, and set beside it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -243,6 +245,7 @@ impl Published {
         device: &Device,
     ) -> Result<Vec<Reproduced>, EvalError> {
         let mut all = Vec::new();
+        let mut measured = BTreeMap::new();
         for column in &self.columns {
             for (row, theirs) in self.rows.iter().zip(&column.theirs) {
                 let theirs = Some(*theirs).filter(|x| x.is_finite());
@@ -266,7 +269,9 @@ impl Published {
                 if let Some(name) = &row.policy {
                     if column.quantity.is_memory() {
                         let policy = policies.iter().find(|p| p.name() == *name);
-                        out.ours = policy.map(|p| memory(column, &**p, hub, device)).transpose()?;
+                        out.ours = policy
+                            .map(|p| memory(column, &**p, hub, device, &mut measured))
+                            .transpose()?;
                     } else if let Some(record) = records.iter().find(|r| r.cell.policy == *name) {
                         fill(&mut out, record);
                     }
@@ -284,20 +289,32 @@ impl Published {
     }
 }
 
+/// What is measured once and serves several columns: by geometry and policy, the growth of the
+/// cache and the values that a token adds.
+type Measured = BTreeMap<(String, String), (capacity::Capacity, usize)>;
+
 /// Our number of a memory column.
 fn memory(
     column: &Column,
     policy: &dyn KvCachePolicy,
     hub: &Hub,
     device: &Device,
+    measured: &mut Measured,
 ) -> Result<f64, EvalError> {
-    let geometry: Geometry =
-        kvr_models::geometry(column.geometry.as_deref().unwrap_or_default(), hub)?;
-    let capacity = capacity::measure(&geometry, policy, device)?;
-    let tokens = column.tokens.unwrap_or_default();
+    let name = column.geometry.clone().unwrap_or_default();
+    let (capacity, values) = match measured.entry((name, policy.name())) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let geometry: Geometry = kvr_models::geometry(&new.key().0, hub)?;
+            let capacity = capacity::measure(&geometry, policy, device)?;
+            new.insert((capacity, geometry.values_per_token()))
+        }
+    };
     Ok(match column.quantity {
-        Quantity::CacheMib => capacity.bytes(tokens) as f64 / 1024.0 / 1024.0,
-        _ => 100.0 * capacity.bytes_per_token() / (2 * geometry.values_per_token()) as f64,
+        Quantity::CacheMib => {
+            capacity.bytes(column.tokens.unwrap_or_default()) as f64 / 1024.0 / 1024.0
+        }
+        _ => 100.0 * capacity.bytes_per_token() / (2 * *values) as f64,
     })
 }
 

@@ -130,10 +130,7 @@ fn bench_speed(args: &SpeedArgs, registry: &Registry) -> anyhow::Result<()> {
         "held before".clone_into(title);
     }
     if let Some(folder) = folder {
-        let config = toml::to_string(&toml::Table::from_iter([(
-            "command".to_owned(),
-            provenance::command().into(),
-        )]))?;
+        let config = provenance::config()?;
         folder.write(&records, &config, &table.render(Format::Markdown))?;
     }
     output::print(args.format, &table, &records)?;

@@ -73,10 +73,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         let page = format!("# {}\n\n{}\n{words}", table.title, drawn.render(Format::Markdown));
         let summary = records_table(&records, Detail::Brief).render(Format::Markdown);
         folder.write_file("summary.md", &summary)?;
-        let config = toml::to_string(&toml::Table::from_iter([(
-            "command".to_owned(),
-            provenance::command().into(),
-        )]))?;
+        let config = provenance::config()?;
         folder.write(&records, &config, &page)?;
     }
     output::print(args.format, &drawn, &cells)?;

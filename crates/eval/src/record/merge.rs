@@ -33,7 +33,7 @@ fn check(records: &[Record]) -> Result<(), EvalError> {
         let weights = cell.model_sha256.clone().unwrap_or_else(|| "random".to_owned());
         let facts = [
             ("revision".to_owned(), revision),
-            (format!("schema of {}", "records"), of.schema.to_string()),
+            ("schema of records".to_owned(), of.schema.to_string()),
             (format!("weights of {}", cell.model), weights),
             (format!("text of {}", cell.dataset), cell.dataset_sha256.clone()),
             (format!("version of {}", cell.protocol), cell.protocol_version.to_string()),
