@@ -8,17 +8,19 @@ use thiserror::Error;
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A format stores blocks of values along head_dim, and head_dim is no multiple of the block.
+    /// A format stores blocks of values along an axis whose size is no multiple of the block.
     #[error(
-        "format {format} stores blocks of {block} values along head_dim, and head_dim {head_dim} is no multiple of {block}: choose another format for this model (f16 takes any even head_dim)"
+        "format {format} stores blocks of {block} values along {along}, and {along} {size} is no multiple of {block}: choose another format for this model (f16 takes any even head_dim)"
     )]
     BlockSize {
         /// Name of the format.
         format: String,
         /// Values in one block.
         block: usize,
-        /// The head dimension of the model.
-        head_dim: usize,
+        /// The axis: `head_dim`, or the tokens of a page.
+        along: &'static str,
+        /// Its size.
+        size: usize,
     },
     /// A tensor has another shape than its place in the cache asks for.
     #[error("{what}: expected {expected}, got {got}")]
@@ -57,6 +59,22 @@ pub enum PolicyError {
         name: String,
         /// Known names that are spelled much like it, nearest first.
         nearest: Vec<String>,
+    },
+    /// A cache can't do what another policy asks of it.
+    #[error("{what}: {mend}")]
+    Unsupported {
+        /// What can't be done.
+        what: String,
+        /// What to do instead.
+        mend: String,
+    },
+    /// The settings of a method can't be understood.
+    #[error("policy '{policy}': {problem}")]
+    Settings {
+        /// The policy as it was named.
+        policy: String,
+        /// What is wrong, and the mend.
+        problem: String,
     },
     /// A name in the notation `base[selector=policy;…]` can't be understood, or not for this model.
     #[error(

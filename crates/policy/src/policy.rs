@@ -2,11 +2,14 @@
 
 use burn::Tensor;
 
-use crate::PolicyError;
+use crate::attended::Attended;
+use crate::budget::Budget;
 use crate::footprint::Footprint;
 use crate::kernels::attend;
 use crate::shape::LayerGeometry;
+use crate::step::{Append, Queries, Step};
 use crate::view::CacheView;
+use crate::PolicyError;
 
 /// A recipe: makes the cache of one layer.
 pub trait KvCachePolicy: Send + Sync {
@@ -14,40 +17,50 @@ pub trait KvCachePolicy: Send + Sync {
     fn name(&self) -> String;
 
     /// The settings behind the name, as they go into records: `keys q8_0, values q4_0`.
-    fn config(&self) -> String;
+    fn config(&self) -> String {
+        self.name()
+    }
 
     /// Makes the empty cache of one layer.
     ///
     /// # Errors
     /// When the policy can't serve this geometry, such as a block that does not divide head_dim.
     fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError>;
+
+    /// What the policy promises; [`testkit`](crate::testkit) holds it to it.
+    fn promise(&self) -> Promise {
+        Promise::default()
+    }
 }
 
-/// New keys and values of one layer, in the order of the text.
-#[derive(Debug)]
-pub struct Append {
-    /// Keys after RoPE, `[B, Hkv, S_new, D]`, f32.
-    pub keys: Tensor<4>,
-    /// Values, `[B, Hkv, S_new, D]`, f32.
-    pub values: Tensor<4>,
-    /// Absolute position of the first new token.
-    pub position: usize,
+/// What a policy promises about all of its caches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Promise {
+    /// Steps of any size give the same outputs as token by token. A policy that does not promise
+    /// this gets a warning in its records, because its numbers depend on the size of the steps.
+    pub streaming_exact: bool,
+    /// A token reads the same from its append on, until it is forgotten: nothing is packed again
+    /// later, as windows do. Policies that read a cache at several moments of a step need this.
+    pub settled: bool,
+    /// The most tokens that a head holds after a step.
+    pub budget: Option<Budget>,
 }
 
-/// The queries of one step.
-#[derive(Debug)]
-pub struct Queries {
-    /// Queries after RoPE, `[B, Hq, S_new, D]`, f32.
-    pub queries: Tensor<4>,
-    /// Absolute position of the first query; each reads the tokens at or before its own position.
-    pub position: usize,
-    /// What scores are multiplied by before the softmax, usually `1/sqrt(D)`.
-    pub scale: f32,
+impl Default for Promise {
+    fn default() -> Self {
+        Self { streaming_exact: true, settled: true, budget: None }
+    }
 }
 
-/// The cache of one layer and one batch of sequences. A step is append, then attend.
+/// The cache of one layer and one batch of sequences.
+///
+/// A model calls [`step`](Self::step); the other methods are what steps, and policies made of
+/// policies, are made of. A cache counts its tokens from 0 in the order of the text.
 pub trait LayerCache: Send {
-    /// Stores new tokens. On `Err` nothing has changed.
+    /// What the cache was made for.
+    fn geometry(&self) -> &LayerGeometry;
+
+    /// Stores new tokens without attention. On `Err` nothing has changed.
     ///
     /// # Errors
     /// When shapes or the position do not fit, or the device fails.
@@ -62,14 +75,43 @@ pub trait LayerCache: Send {
     /// Forgets every token and gives the memory back.
     fn reset(&mut self);
 
-    /// Softmax attention of `queries` over what is held: `[B, Hq, S_new, D]`, f32.
+    /// Softmax attention of `queries` over what is held.
     ///
     /// The default decodes one tile at a time and merges tiles with an online softmax; a cache
     /// with a fused kernel overrides it.
     ///
     /// # Errors
     /// When shapes do not fit or the device fails.
-    fn attend(&self, queries: Queries) -> Result<Tensor<4>, PolicyError> {
+    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
         attend::reference::attend(queries, self.view())
+    }
+
+    /// One step of the model: stores the new tokens and answers their queries, `[B, Hq, S_new, D]`.
+    ///
+    /// The default appends, then lets each query read every token up to its own. A cache whose
+    /// stored form changes from one query to the next (windows, evictions) overrides it, so that
+    /// every query reads what it would read in generation. On `Err` nothing has changed, unless
+    /// the device failed.
+    ///
+    /// # Errors
+    /// When shapes or the position do not fit, or the device fails.
+    fn step(&mut self, step: Step) -> Result<Tensor<4>, PolicyError> {
+        step.check(self.geometry())?;
+        let (new, queries) = step.causal();
+        self.append(new)?;
+        Ok(self.attend(&queries)?.output)
+    }
+
+    /// Keeps the tokens at the indices `kept`, which ascend, of every sequence and head; forgets
+    /// the others and gives their room back. What is kept is not encoded again.
+    ///
+    /// # Errors
+    /// When the cache can't forget single tokens; it says so before it changes anything.
+    fn keep(&mut self, kept: &[usize]) -> Result<(), PolicyError> {
+        let _ = kept;
+        Err(PolicyError::Unsupported {
+            what: "this cache can't forget single tokens, so nothing can evict from it".to_owned(),
+            mend: "evict from a policy of per-token formats, such as k8v4".to_owned(),
+        })
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::builtin::pair::Pair;
+use crate::builtin::Pair;
 use crate::error::nearest_names;
+use crate::formats::FormatFamily;
+use crate::method::{Method, MethodEntry};
 use crate::wrap::ByLayer;
-use crate::{Format, KvCachePolicy, PolicyError, formats};
+use crate::{Format, KvCachePolicy, PolicyError, builtin, formats, notation, wrap};
 
 /// One named policy.
 #[derive(Clone)]
@@ -17,11 +19,14 @@ pub struct PolicyEntry {
     pub summary: String,
 }
 
-/// Policies and formats by name. There is no global one: build it, add your own, pass it to the CLI.
+/// Policies, methods and formats by name. There is no global one: build it, add your own, pass it
+/// to the CLI.
 #[derive(Clone, Default)]
 pub struct Registry {
     policies: BTreeMap<String, PolicyEntry>,
+    methods: BTreeMap<&'static str, MethodEntry>,
     formats: BTreeMap<String, Arc<dyn Format>>,
+    families: Vec<FormatFamily>,
 }
 
 /// What the bits in names such as `k8v4` stand for.
@@ -33,12 +38,14 @@ impl Registry {
         Self::default()
     }
 
-    /// The eight formats, and the policies that are named after pairs of them.
+    /// Everything that comes with kvr: formats, the policies that are named after pairs of them,
+    /// methods, and the published settings of these.
     pub fn builtin() -> Self {
         let mut registry = Self::empty();
         for format in formats::all() {
             registry.formats.insert(format.name().to_owned(), format);
         }
+        registry.families = formats::families();
         for (name, keys, values) in
             [("fp32", "f32", "f32"), ("fp16", "f16", "f16"), ("bf16", "bf16", "bf16")]
         {
@@ -51,6 +58,8 @@ impl Registry {
                 }
             }
         }
+        wrap::register(&mut registry);
+        builtin::register(&mut registry);
         registry
     }
 
@@ -70,11 +79,41 @@ impl Registry {
         summary: impl Into<String>,
     ) -> Result<(), PolicyError> {
         let name = policy.name();
-        if self.policies.contains_key(&name) {
+        if self.policies.contains_key(&name) || self.methods.contains_key(name.as_str()) {
             return Err(PolicyError::Duplicate { kind: "policy", name });
         }
         self.policies.insert(name, PolicyEntry { policy, summary: summary.into() });
         Ok(())
+    }
+
+    /// Adds a method: its name with default settings, and `name(setting=value;…)`, become policies.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn add_method<M: Method>(&mut self) -> Result<(), PolicyError> {
+        if self.policies.contains_key(M::NAME) || self.methods.contains_key(M::NAME) {
+            return Err(PolicyError::Duplicate { kind: "method", name: M::NAME.to_owned() });
+        }
+        self.methods.insert(M::NAME, MethodEntry::new::<M>());
+        Ok(())
+    }
+
+    /// Adds the policy of a TOML text under the `name` in it.
+    ///
+    /// # Errors
+    /// When the text is broken or the name is missing or taken.
+    pub fn add_preset(&mut self, text: &str) -> Result<(), PolicyError> {
+        let policy = self.policy_of_toml("", text)?;
+        let about = toml::from_str::<toml::Table>(text).ok().and_then(|mut t| t.remove("about"));
+        let summary = about.as_ref().and_then(|about| about.as_str()).unwrap_or_default();
+        self.add_policy(policy, summary)
+    }
+
+    /// A built-in method and the texts of its published settings, which a test reads.
+    pub(crate) fn builtin_method<M: Method>(&mut self, presets: &[&str]) {
+        let added = self.add_method::<M>();
+        let added = added.and_then(|()| presets.iter().try_for_each(|text| self.add_preset(text)));
+        added.unwrap_or_else(|e| unreachable!("{}: {e}", M::NAME));
     }
 
     /// Adds a storage format of one's own; it can then stand on either side of a pair.
@@ -83,41 +122,123 @@ impl Registry {
     /// When the name is taken.
     pub fn add_format(&mut self, format: Arc<dyn Format>) -> Result<(), PolicyError> {
         let name = format.name().to_owned();
-        if self.formats.contains_key(&name) {
+        if self.format(&name).is_ok() {
             return Err(PolicyError::Duplicate { kind: "format", name });
         }
         self.formats.insert(name, format);
         Ok(())
     }
 
-    /// The policy of that name, the pair `<key format>:<value format>`, or one that differs between
-    /// layers and heads, `base[selector=policy;…]` (see [`ByLayer`]).
+    /// The policy of that name; the pair `<key format>:<value format>`; a method with settings,
+    /// `name(setting=value;…)`; or one that differs between layers and heads,
+    /// `base[selector=policy;…]` (see [`ByLayer`]).
     ///
     /// # Errors
-    /// When no such policy or format exists; the error carries the nearest names.
+    /// When no such policy or format exists (the error carries the nearest names), or a setting is
+    /// wrong.
     pub fn policy(&self, name: &str) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         if let Some(entry) = self.policies.get(name) {
             return Ok(entry.policy.clone());
         }
-        if name.contains('[') {
-            return Ok(Arc::new(ByLayer::parse(name, &|part| self.policy(part))?));
+        if let Some(method) = self.methods.get(name) {
+            return method.policy(name, toml::Table::new(), self);
+        }
+        if name.ends_with(']') || (name.contains('[') && !name.contains('(')) {
+            return Ok(Arc::new(ByLayer::parse(name, self)?));
+        }
+        if name.contains('(') {
+            let (method, settings) = notation::parse(name)?;
+            return self.method(method)?.policy(name, settings, self);
         }
         if let Some((keys, values)) = name.split_once(':') {
             return Ok(Arc::new(Pair::new(name, self.format(keys)?, self.format(values)?)));
         }
-        let nearest = nearest_names(name, self.policies.keys().map(String::as_str));
+        let known = self.policies.keys().map(String::as_str).chain(self.methods.keys().copied());
+        let nearest = nearest_names(name, known);
         Err(PolicyError::Unknown { kind: "policy", name: name.to_owned(), nearest })
     }
 
-    /// The storage format of that name.
+    /// The policy of a TOML text: `method`, its settings, and perhaps a `name` and an `about`.
+    /// Without a name in the text the policy is called `name`.
+    ///
+    /// # Errors
+    /// When the text is no TOML, or a method or setting does not exist.
+    pub fn policy_of_toml(
+        &self,
+        name: &str,
+        text: &str,
+    ) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
+        let table = text.parse::<toml::Table>().map_err(|e| PolicyError::Settings {
+            policy: name.to_owned(),
+            problem: format!("no TOML: {}", e.to_string().trim_end().replace('\n', " ")),
+        })?;
+        self.policy_of_table(name, table)
+    }
+
+    /// As [`policy_of_toml`](Self::policy_of_toml), of a table that was read already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn policy_of_table(
+        &self,
+        name: &str,
+        mut table: toml::Table,
+    ) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
+        let text = |table: &mut toml::Table, key: &str| match table.remove(key) {
+            None => Ok(None),
+            Some(toml::Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(PolicyError::Settings {
+                policy: name.to_owned(),
+                problem: format!("{key} = {other} is no text"),
+            }),
+        };
+        let given = text(&mut table, "name")?;
+        text(&mut table, "about")?;
+        let Some(method) = text(&mut table, "method")? else {
+            return Err(PolicyError::Settings {
+                policy: name.to_owned(),
+                problem: "there is no `method = \"…\"`: `kvr policies` lists the methods"
+                    .to_owned(),
+            });
+        };
+        self.method(&method)?.policy(given.as_deref().unwrap_or(name), table, self)
+    }
+
+    /// The method of that name.
+    ///
+    /// # Errors
+    /// When there is none; the error carries the nearest names.
+    pub fn method(&self, name: &str) -> Result<&MethodEntry, PolicyError> {
+        self.methods.get(name).ok_or_else(|| PolicyError::Unknown {
+            kind: "method",
+            name: name.to_owned(),
+            nearest: nearest_names(name, self.methods.keys().copied()),
+        })
+    }
+
+    /// The storage format of that name: one that was added, or one of a family, such as `a4g64`.
     ///
     /// # Errors
     /// When no such format exists; the error carries the nearest names.
     pub fn format(&self, name: &str) -> Result<Arc<dyn Format>, PolicyError> {
-        self.formats.get(name).cloned().ok_or_else(|| PolicyError::Unknown {
+        if let Some(format) = self.formats.get(name) {
+            return Ok(format.clone());
+        }
+        if let Some((inner, count)) = name.split_once('+') {
+            return formats::Outliers::parse(name, self.format(inner)?, count);
+        }
+        if let Some(format) = self.families.iter().find_map(|family| (family.parse)(name)) {
+            return format.map_err(|problem| PolicyError::Settings {
+                policy: name.to_owned(),
+                problem,
+            });
+        }
+        let known = self.formats.keys().map(String::as_str);
+        let families = self.families.iter().map(|family| family.example);
+        Err(PolicyError::Unknown {
             kind: "format",
             name: name.to_owned(),
-            nearest: nearest_names(name, self.formats.keys().map(String::as_str)),
+            nearest: nearest_names(name, known.chain(families)),
         })
     }
 
@@ -151,9 +272,19 @@ impl Registry {
         self.policies.iter().map(|(name, entry)| (name.as_str(), entry))
     }
 
-    /// Every format, in the order of names.
+    /// Every method, in the order of names.
+    pub fn methods(&self) -> impl Iterator<Item = &MethodEntry> {
+        self.methods.values()
+    }
+
+    /// Every format that has a name of its own, in the order of names.
     pub fn formats(&self) -> impl Iterator<Item = &Arc<dyn Format>> {
         self.formats.values()
+    }
+
+    /// Every family of formats.
+    pub fn families(&self) -> &[FormatFamily] {
+        &self.families
     }
 }
 
@@ -180,5 +311,28 @@ mod tests {
         let error = registry.policy("q8_0:q4_2").err().expect("no such format").to_string();
         assert!(error.contains("'q4_2'") && error.contains("q4_0"), "{error}");
         assert!(registry.pair_of_bits(7, 4).is_err());
+    }
+
+    #[test]
+    fn every_setting_is_explained_and_every_method_stands_by_its_defaults() {
+        let registry = Registry::builtin();
+        for method in registry.methods() {
+            let mut known: Vec<_> = method.settings.iter().map(|s| s.name).collect();
+            known.sort_unstable();
+            let fields: Vec<_> = method.defaults.keys().map(String::as_str).collect();
+            assert!(fields.iter().all(|field| known.contains(field)), "{}: {fields:?}", method.name);
+        }
+    }
+
+    #[test]
+    fn unknown_settings_come_with_the_nearest_name() {
+        let registry = Registry::builtin();
+        let said = |name: &str| registry.policy(name).err().expect("an error").to_string();
+        let error = said("window(recnt=4)");
+        assert!(error.contains("'recnt'") && error.contains("'recent'"), "{error}");
+        let error = said("windw(recent=4)");
+        assert!(error.contains("window"), "{error}");
+        let error = registry.policy_of_toml("mine", "method = \"window\"\nrecnt = 4\n");
+        assert!(error.err().expect("an error").to_string().contains("'recent'"));
     }
 }

@@ -1,7 +1,7 @@
 //! One layer: attention through the policy's cache, then the feed-forward network.
 
 use burn::Tensor;
-use kvr_policy::{Append, LayerCache, PolicyError, Queries};
+use kvr_policy::{Append, LayerCache, PolicyError, Step};
 
 use super::linear::Linear;
 use crate::kernels::heads::{self, Angles, HeadShape};
@@ -33,9 +33,9 @@ impl Block {
         let HeadShape { batch, steps, query_heads, head_dim, .. } = shape;
         let normed = rms_norm(x.clone(), &self.attention_norm, self.norm_eps);
         let [queries, keys, values] = heads::split(self.qkv.forward(normed), shape, angles);
-        cache.append(Append { keys, values, position })?;
         let scale = 1.0 / (head_dim as f32).sqrt();
-        let attended = cache.attend(Queries { queries, position, scale })?;
+        let new = Append { keys, values, position };
+        let attended = cache.step(Step { new, queries, scale })?;
         // [B, Hq, S, D] to [B·S, Hq·D]
         let attended = attended.swap_dims(1, 2).reshape([batch * steps, query_heads * head_dim]);
         let x = x + self.output.forward(attended);

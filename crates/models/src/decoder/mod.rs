@@ -52,7 +52,7 @@ impl Decoder {
         policy: &dyn KvCachePolicy,
         batch: usize,
     ) -> Result<Vec<Box<dyn LayerCache>>, ModelError> {
-        caches(&self.spec.geometry, policy, batch, &self.device)
+        layers(&self.spec.geometry, &self.rope, policy, batch, &self.device)
     }
 
     /// One step: `tokens` `[B, S]`, row-major, at positions from `position` on.
@@ -107,12 +107,24 @@ impl Decoder {
     }
 }
 
-/// Empty caches of a geometry, one a layer; no weights are needed.
+/// Empty caches of a geometry, one a layer; no weights are needed. Where a policy wants to know the
+/// position embedding it is told one of base 10,000: bytes do not depend on it.
 ///
 /// # Errors
 /// When the policy can't serve this geometry.
 pub fn caches(
     geometry: &Geometry,
+    policy: &dyn KvCachePolicy,
+    batch: usize,
+    device: &Device,
+) -> Result<Vec<Box<dyn LayerCache>>, ModelError> {
+    let rope = Rope::new(geometry.head_dim, 1e4, RopeScaling::None);
+    layers(geometry, &rope, policy, batch, device)
+}
+
+fn layers(
+    geometry: &Geometry,
+    rope: &Rope,
     policy: &dyn KvCachePolicy,
     batch: usize,
     device: &Device,
@@ -124,6 +136,7 @@ pub fn caches(
         query_heads: geometry.query_heads,
         kv_heads: geometry.kv_heads,
         head_dim: geometry.head_dim,
+        rope: Some(rope.for_policies()),
         device: device.clone(),
     };
     (0..geometry.layers).map(|l| Ok(policy.layer(&layer(l))?)).collect()

@@ -1,5 +1,7 @@
 //! Rotary position embedding (Su et al. 2021): wavelengths, plain and stretched.
 
+use std::sync::Arc;
+
 use crate::kernels::heads::Angles;
 
 /// How wavelengths are stretched for contexts longer than the model was trained on.
@@ -29,7 +31,7 @@ pub enum RopeScaling {
 #[derive(Debug, Clone)]
 pub(crate) struct Rope {
     /// `[D/2]` angles per position. Computed in f32 like Hugging Face's, whose logits we match.
-    frequencies: Vec<f32>,
+    frequencies: Arc<[f32]>,
 }
 
 impl Rope {
@@ -39,6 +41,11 @@ impl Rope {
             1.0 / (theta as f32).powf(exponent)
         });
         Self { frequencies: plain.map(|f| scaled(f, scaling)).collect() }
+    }
+
+    /// What policies that look behind RoPE are told.
+    pub(crate) fn for_policies(&self) -> kvr_policy::Rope {
+        kvr_policy::Rope { frequencies: self.frequencies.clone() }
     }
 
     /// Cosines and sines of `count` positions from `first` on.

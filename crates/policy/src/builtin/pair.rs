@@ -6,8 +6,45 @@
 
 use std::sync::Arc;
 
-use crate::packed::PackedCache;
-use crate::{Format, KvCachePolicy, LayerCache, LayerGeometry, PolicyError};
+use serde::{Deserialize, Serialize};
+
+use crate::method::{Method, Setting};
+use crate::packed::{PackedCache, Side};
+use crate::{Format, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Registry};
+
+/// The settings of `pair`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Formats {
+    /// Format of keys.
+    pub keys: String,
+    /// Format of values.
+    pub values: String,
+}
+
+impl Default for Formats {
+    fn default() -> Self {
+        Self { keys: "q8_0".to_owned(), values: "q4_0".to_owned() }
+    }
+}
+
+impl Method for Formats {
+    const NAME: &'static str = "pair";
+    const SUMMARY: &'static str = "one format for keys and one for values; also <keys>:<values>";
+    const SOURCE: &'static str = "llama.cpp's cache types; KVSplit";
+
+    fn settings() -> Vec<Setting> {
+        vec![
+            Setting { name: "keys", unit: "format", about: "format of keys, such as a4g64" },
+            Setting { name: "values", unit: "format", about: "format of values" },
+        ]
+    }
+
+    fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
+        let (keys, values) = (registry.format(&self.keys)?, registry.format(&self.values)?);
+        Ok(Arc::new(Pair::new(Self::NAME, keys, values)))
+    }
+}
 
 /// A policy made of two formats.
 #[derive(Debug, Clone)]
@@ -34,6 +71,7 @@ impl KvCachePolicy for Pair {
     }
 
     fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {
-        Ok(Box::new(PackedCache::new(layer, self.keys.clone(), self.values.clone())?))
+        let (keys, values) = (self.keys.clone(), self.values.clone());
+        Ok(Box::new(PackedCache::new(layer, Side::per_token(keys), Side::per_token(values))?))
     }
 }

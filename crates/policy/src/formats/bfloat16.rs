@@ -29,7 +29,7 @@ impl Format for Bf16 {
         values[1] = f32::from_bits(codes[0] & 0xffff_0000);
     }
 
-    fn wgsl(&self) -> Option<&'static str> {
-        Some(include_str!("bfloat16.wgsl"))
+    fn wgsl(&self) -> Option<String> {
+        Some(include_str!("bfloat16.wgsl").to_owned())
     }
 }

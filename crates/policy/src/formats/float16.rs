@@ -41,7 +41,7 @@ impl Format for F16 {
         halves[..values.len()].convert_to_f32_slice(values);
     }
 
-    fn wgsl(&self) -> Option<&'static str> {
-        Some(include_str!("float16.wgsl"))
+    fn wgsl(&self) -> Option<String> {
+        Some(include_str!("float16.wgsl").to_owned())
     }
 }

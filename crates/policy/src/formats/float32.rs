@@ -36,7 +36,7 @@ impl Format for F32 {
         values.copy_from_slice(bytemuck::cast_slice(&codes[..values.len()]));
     }
 
-    fn wgsl(&self) -> Option<&'static str> {
-        Some(include_str!("float32.wgsl"))
+    fn wgsl(&self) -> Option<String> {
+        Some(include_str!("float32.wgsl").to_owned())
     }
 }

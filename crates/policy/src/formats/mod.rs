@@ -1,15 +1,21 @@
 //! Storage formats: how a block of values along head_dim becomes code words and f16 scales.
 //!
-//! Codes and scales live in separate planes, so that kernels read aligned words. Bytes per value
-//! and every value equal ggml's (llama.cpp); [`Format::to_ggml`] and [`Format::read_ggml`]
-//! convert to and from its interleaved blocks.
+//! Codes and scales live in separate planes, so that kernels read aligned words. The formats with
+//! names of their own are ggml's (llama.cpp), bytes per value and every value; [`Format::to_ggml`]
+//! and [`Format::read_ggml`] convert to and from its interleaved blocks. Families of formats, such
+//! as `a<bits>g<group>`, are made when they are named.
 
 mod bfloat16;
+mod bits;
+mod codebook;
 mod five_bit;
 mod float16;
 mod float32;
 mod four_bit;
 mod ggml;
+mod group;
+mod normal;
+mod outliers;
 mod q4_0;
 mod q4_1;
 mod q5_0;
@@ -22,8 +28,11 @@ use std::sync::Arc;
 use half::f16;
 
 pub use self::bfloat16::Bf16;
+pub use self::codebook::{Codebook, Scale};
 pub use self::float16::F16;
 pub use self::float32::F32;
+pub use self::group::{Group, Range};
+pub use self::outliers::Outliers;
 pub use self::q4_0::Q4_0;
 pub use self::q4_1::Q4_1;
 pub use self::q5_0::Q5_0;
@@ -51,7 +60,8 @@ impl BlockLayout {
     }
 }
 
-/// A storage format. Blocks are independent of each other.
+/// A storage format. Blocks are independent of each other; their values lie along head_dim, or
+/// along the tokens of one channel where a cache is per channel.
 pub trait Format: Debug + Send + Sync {
     /// The name used in pairs, such as `q8_0`.
     fn name(&self) -> &str;
@@ -76,7 +86,7 @@ pub trait Format: Debug + Send + Sync {
     ///
     /// with the helpers of `kernels/prelude.wgsl` at hand. `None` means that caches in this format
     /// live on the CPU only.
-    fn wgsl(&self) -> Option<&'static str> {
+    fn wgsl(&self) -> Option<String> {
         None
     }
 
@@ -114,6 +124,28 @@ pub trait Format: Debug + Send + Sync {
     fn read_ggml(&self, bytes: &[u8]) -> Option<(Vec<u32>, Vec<f16>)> {
         ggml::separate(self.layout(), bytes)
     }
+}
+
+/// Formats that are made from a name of a certain shape.
+#[derive(Debug, Clone, Copy)]
+pub struct FormatFamily {
+    /// The shape, such as `a<bits>g<group>`.
+    pub pattern: &'static str,
+    /// A name of that shape.
+    pub example: &'static str,
+    /// One line for `kvr policies`.
+    pub summary: &'static str,
+    /// The format of a name; `None` where the name has another shape, and what is wrong where its
+    /// numbers are not among those that exist.
+    pub parse: ParseFormat,
+}
+
+/// See [`FormatFamily::parse`].
+pub type ParseFormat = fn(&str) -> Option<Result<Arc<dyn Format>, String>>;
+
+/// The families that come with kvr.
+pub fn families() -> Vec<FormatFamily> {
+    group::families().into_iter().chain(codebook::families()).collect()
 }
 
 /// The eight formats that come with kvr.

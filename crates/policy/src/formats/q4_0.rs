@@ -36,11 +36,12 @@ impl Format for Q4_0 {
         }
     }
 
-    fn wgsl(&self) -> Option<&'static str> {
-        Some(concat!(
+    fn wgsl(&self) -> Option<String> {
+        let text = concat!(
             "const ZERO_CODE: f32 = 8.0;\nconst TOP_CODE: f32 = 15.0;\n",
             include_str!("four_bit.wgsl"),
             include_str!("signed_peak.wgsl")
-        ))
+        );
+        Some(text.to_owned())
     }
 }

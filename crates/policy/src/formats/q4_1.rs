@@ -37,11 +37,12 @@ impl Format for Q4_1 {
         }
     }
 
-    fn wgsl(&self) -> Option<&'static str> {
-        Some(concat!(
+    fn wgsl(&self) -> Option<String> {
+        let text = concat!(
             "const TOP_CODE: f32 = 15.0;\n",
             include_str!("four_bit.wgsl"),
             include_str!("min_max.wgsl")
-        ))
+        );
+        Some(text.to_owned())
     }
 }

@@ -36,11 +36,12 @@ impl Format for Q5_0 {
         }
     }
 
-    fn wgsl(&self) -> Option<&'static str> {
-        Some(concat!(
+    fn wgsl(&self) -> Option<String> {
+        let text = concat!(
             "const ZERO_CODE: f32 = 16.0;\nconst TOP_CODE: f32 = 31.0;\n",
             include_str!("five_bit.wgsl"),
             include_str!("signed_peak.wgsl")
-        ))
+        );
+        Some(text.to_owned())
     }
 }

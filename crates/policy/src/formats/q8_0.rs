@@ -45,7 +45,7 @@ impl Format for Q8_0 {
         }
     }
 
-    fn wgsl(&self) -> Option<&'static str> {
-        Some(include_str!("q8_0.wgsl"))
+    fn wgsl(&self) -> Option<String> {
+        Some(include_str!("q8_0.wgsl").to_owned())
     }
 }

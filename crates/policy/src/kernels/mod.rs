@@ -4,6 +4,7 @@
 pub(crate) mod append;
 pub(crate) mod attend;
 pub(crate) mod dequantise;
+pub(crate) mod gather;
 mod page;
 pub mod simd;
 mod wgsl;
@@ -16,7 +17,7 @@ use burn::tensor::Device;
 
 use crate::Format;
 
-pub use attend::reference::attend as reference_attention;
+pub use attend::reference::{attend as reference_attention, received as attention_received};
 pub use page::PageShape;
 pub(crate) use page::buffer_bytes;
 pub use wgsl::shader_sources;
@@ -48,6 +49,17 @@ pub trait CacheOps: Backend {
         shape: PageShape,
         format: Arc<dyn Format>,
     ) -> FloatTensor<Self>;
+
+    /// Copies the packed `rows` of one page to another page of the same shape, from row `at` on.
+    fn gather(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        to_codes: IntTensor<Self>,
+        to_scales: IntTensor<Self>,
+        rows: Arc<[u32]>,
+        at: usize,
+        shape: PageShape,
+    ) -> (IntTensor<Self>, IntTensor<Self>);
 }
 
 impl CacheOps for Flex {
@@ -71,6 +83,18 @@ impl CacheOps for Flex {
     ) -> FloatTensor<Self> {
         dequantise::cpu::dequantise(&codes, &scales, tokens, shape, &*format)
     }
+
+    fn gather(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        to_codes: IntTensor<Self>,
+        to_scales: IntTensor<Self>,
+        rows: Arc<[u32]>,
+        at: usize,
+        shape: PageShape,
+    ) -> (IntTensor<Self>, IntTensor<Self>) {
+        gather::cpu::gather((codes, scales), (to_codes, to_scales), &rows, at, shape)
+    }
 }
 
 impl CacheOps for Wgpu {
@@ -93,6 +117,18 @@ impl CacheOps for Wgpu {
         format: Arc<dyn Format>,
     ) -> FloatTensor<Self> {
         dequantise::launch::dequantise(codes, scales, tokens, shape, &*format)
+    }
+
+    fn gather(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        to_codes: IntTensor<Self>,
+        to_scales: IntTensor<Self>,
+        rows: Arc<[u32]>,
+        at: usize,
+        shape: PageShape,
+    ) -> (IntTensor<Self>, IntTensor<Self>) {
+        gather::launch::gather((codes, scales), (to_codes, to_scales), &rows, at, shape)
     }
 }
 

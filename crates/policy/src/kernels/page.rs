@@ -54,6 +54,17 @@ impl PageShape {
         [self.batch, self.heads, self.scale_words().max(1)]
     }
 
+    /// Rows that one invocation writes: an odd number of f16 scales a row makes two rows share a
+    /// word, and then one invocation writes both.
+    pub(crate) fn rows_per_unit(&self) -> usize {
+        1 + self.scales % 2
+    }
+
+    /// Units that `rows` rows from row `at` on touch.
+    pub(crate) fn units(&self, at: usize, rows: usize) -> usize {
+        (at + rows).div_ceil(self.rows_per_unit()) - at / self.rows_per_unit()
+    }
+
     /// Words of scales for one sequence and head.
     pub fn scale_words(&self) -> usize {
         self.capacity * self.scales / 2

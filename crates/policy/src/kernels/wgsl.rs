@@ -19,6 +19,7 @@ const ROW_OF_GROUPS: u32 = 32_768;
 pub(super) enum Kernel {
     Append,
     Dequantise,
+    Gather,
 }
 
 impl Kernel {
@@ -26,6 +27,7 @@ impl Kernel {
         match self {
             Self::Append => include_str!("append/kernel.wgsl"),
             Self::Dequantise => include_str!("dequantise/kernel.wgsl"),
+            Self::Gather => include_str!("gather/kernel.wgsl"),
         }
     }
 }
@@ -57,37 +59,50 @@ impl KernelSource for Source {
     }
 }
 
-/// The whole WGSL text, or `None` where the format has no GPU twin.
-fn text(kernel: Kernel, format: &dyn Format, page: PageShape) -> Option<String> {
-    let layout = format.layout();
-    let unit = 1 + page.scales % 2;
-    let constants = [
+/// The whole WGSL text, or `None` where the format has no GPU twin. `gather` moves rows of any
+/// format and names none.
+fn text(kernel: Kernel, format: Option<&dyn Format>, page: PageShape) -> Option<String> {
+    let unit = page.rows_per_unit();
+    let mut constants = vec![
         ("GROUP", GROUP as usize),
         ("HEADS", page.batch * page.heads),
         ("CAPACITY", page.capacity),
         ("HEAD_DIM", page.head_dim),
-        ("BLOCKS", page.head_dim / layout.values),
-        ("VALUES", layout.values),
-        ("WORDS", layout.code_words),
-        ("BLOCK_SCALES", layout.scales),
+        ("ROW_WORDS", page.words),
         ("SCALES", page.scales),
         ("UNIT", unit),
         ("UNIT_SCALES", (unit * page.scales).max(2)),
     ];
+    if let Some(layout) = format.map(|format| format.layout()) {
+        constants.extend([
+            ("BLOCKS", page.head_dim / layout.values),
+            ("VALUES", layout.values),
+            ("WORDS", layout.code_words),
+            ("BLOCK_SCALES", layout.scales),
+        ]);
+    }
     let mut text: String =
         constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
-    text.push_str(include_str!("prelude.wgsl"));
-    text.push_str(format.wgsl()?);
+    if let Some(format) = format {
+        text.push_str(include_str!("prelude.wgsl"));
+        text.push_str(&format.wgsl()?);
+    }
     text.push_str(kernel.body());
     Some(text)
+}
+
+/// A plane that a kernel may write: a page that someone else holds too is copied first, as on the
+/// CPU.
+pub(super) fn own(plane: CubeTensor) -> CubeTensor {
+    if plane.can_mut() { plane } else { plane.copy() }
 }
 
 /// Every WGSL source for one format and head_dim, by operation: what a test validates.
 pub fn shader_sources(format: &dyn Format, head_dim: usize) -> Vec<(&'static str, String)> {
     let page = PageShape::new(format.layout(), 1, 2, 256, head_dim);
-    [("append", Kernel::Append), ("dequantise", Kernel::Dequantise)]
+    [("append", Kernel::Append), ("dequantise", Kernel::Dequantise), ("gather", Kernel::Gather)]
         .into_iter()
-        .filter_map(|(name, kernel)| Some((name, text(kernel, format, page)?)))
+        .filter_map(|(name, kernel)| Some((name, text(kernel, Some(format), page)?)))
         .collect()
 }
 
@@ -114,7 +129,7 @@ pub(crate) fn validate(format: &dyn Format, head_dim: usize) -> Result<(), Strin
 /// Runs a kernel over `buffers` with the words of `info` as its last binding.
 pub(super) fn launch(
     kernel: Kernel,
-    format: &dyn Format,
+    format: Option<&dyn Format>,
     page: PageShape,
     buffers: &[&CubeTensor],
     info: &[u32],
@@ -122,7 +137,8 @@ pub(super) fn launch(
 ) {
     let text =
         text(kernel, format, page).expect("PackedCache::new refuses formats without WGSL on a GPU");
-    let key = Key { kernel, format: format.name().to_owned(), page };
+    let format = format.map_or(String::new(), |format| format.name().to_owned());
+    let key = Key { kernel, format, page };
     let groups = (invocations as u32).div_ceil(GROUP);
     let count = CubeCount::Static(groups.min(ROW_OF_GROUPS), groups.div_ceil(ROW_OF_GROUPS), 1);
     let words = info

@@ -2,18 +2,19 @@
 //!
 //! This is how most papers measure, and what Hugging Face's quantised cache does: the keys and
 //! values of the prompt are quantised, but attention within the prompt never reads them back. The
-//! first step after a reset is the prompt. Its keys and values exist in f32 from `append` to
-//! `attend`, in one layer at a time.
+//! first step after a reset is the prompt. Its keys and values exist in f32 for the length of that
+//! step, in one layer at a time. The policy takes the step as well, so that one that watches
+//! attention learns from the prompt what it would learn in generation.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use burn::Tensor;
 
 use crate::formats::F32;
-use crate::packed::PackedCache;
+use crate::packed::{PackedCache, Side};
 use crate::{
-    Append, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Queries,
+    Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError,
+    Promise, Queries, Step,
 };
 
 /// A policy whose prompt attends in full precision.
@@ -29,31 +30,26 @@ impl KvCachePolicy for PostPrefill {
     }
 
     fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {
-        let prompt = PackedCache::new(layer, Arc::new(F32), Arc::new(F32))?;
-        Ok(Box::new(Cache { kept: self.0.layer(layer)?, prompt: RefCell::new(prompt) }))
+        Ok(Box::new(Cache { kept: self.0.layer(layer)? }))
+    }
+
+    fn promise(&self) -> Promise {
+        // What counts as the prompt depends on the first step.
+        Promise { streaming_exact: false, settled: false, ..self.0.promise() }
     }
 }
 
 struct Cache {
     kept: Box<dyn LayerCache>,
-    /// The prompt in f32, from its append to its attend; empty at any other time.
-    prompt: RefCell<PackedCache>,
 }
 
 impl LayerCache for Cache {
+    fn geometry(&self) -> &LayerGeometry {
+        self.kept.geometry()
+    }
+
     fn append(&mut self, new: Append) -> Result<(), PolicyError> {
-        let prompt = (new.position == 0).then(|| Append {
-            keys: new.keys.clone(),
-            values: new.values.clone(),
-            position: 0,
-        });
-        self.kept.append(new)?;
-        let held = self.prompt.get_mut();
-        held.reset();
-        match prompt {
-            Some(prompt) => held.append(prompt),
-            None => Ok(()),
-        }
+        self.kept.append(new)
     }
 
     fn view(&self) -> &dyn CacheView {
@@ -61,24 +57,27 @@ impl LayerCache for Cache {
     }
 
     fn footprint(&self) -> Footprint {
-        let prompt = self.prompt.borrow().footprint();
-        let full_precision = prompt.held();
-        let allocated = prompt.allocated;
-        self.kept.footprint() + Footprint { full_precision, allocated, ..Footprint::default() }
+        self.kept.footprint()
     }
 
     fn reset(&mut self) {
         self.kept.reset();
-        self.prompt.get_mut().reset();
     }
 
-    fn attend(&self, queries: Queries) -> Result<Tensor<4>, PolicyError> {
-        let mut prompt = self.prompt.borrow_mut();
-        if prompt.view().tokens() == 0 {
-            return self.kept.attend(queries);
+    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
+        self.kept.attend(queries)
+    }
+
+    fn step(&mut self, step: Step) -> Result<Tensor<4>, PolicyError> {
+        if step.new.position > 0 {
+            return self.kept.step(step);
         }
-        let attended = prompt.attend(queries)?;
-        prompt.reset();
-        Ok(attended)
+        self.kept.step(step.clone())?;
+        let side = || Side::per_token(Arc::new(F32));
+        PackedCache::new(self.geometry(), side(), side())?.step(step)
+    }
+
+    fn keep(&mut self, kept: &[usize]) -> Result<(), PolicyError> {
+        self.kept.keep(kept)
     }
 }

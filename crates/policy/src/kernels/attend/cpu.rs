@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use super::softmax;
 use crate::kernels::PageShape;
 use crate::kernels::simd::{dot, exp};
-use crate::packed::{PAGE_TOKENS, PackedCache, Rows};
-use crate::{Format, Queries};
+use crate::packed::{Axis, PAGE_TOKENS, PackedCache, Rows};
+use crate::{Attended, NOTHING, Queries};
 
 /// Rows of scores that exist at a time in one task: with 256 tokens a page, 128 KiB.
 const ROW_BLOCK: usize = 128;
@@ -27,8 +27,7 @@ const FEW_ROWS: usize = 8;
 
 /// The planes of keys or values as slices.
 struct Planes<'a> {
-    format: &'a dyn Format,
-    shape: PageShape,
+    rows: &'a Rows,
     pages: Vec<(FlexTensor, FlexTensor)>,
 }
 
@@ -39,20 +38,39 @@ impl<'a> Planes<'a> {
             let scales = page.scales.clone().try_into_primitive::<Flex>();
             codes.and_then(|codes| Ok((codes, scales?))).expect("attend::cpu runs on CPU tensors")
         });
-        Self { format: &*rows.format, shape: rows.shape, pages: pages.collect() }
+        Self { rows, pages: pages.collect() }
     }
 
-    /// Decodes the first tokens of one head of a page; their number is what fits `rows`.
-    fn decode(&self, page: usize, head: usize, rows: &mut [f32]) {
-        let PageShape { capacity, head_dim, words, scales, .. } = self.shape;
-        let tokens = rows.len() / head_dim;
+    /// Decodes the first tokens of one head of a page; their number is what fits `out`, rows of
+    /// `d` values. Per channel whole groups are decoded, `spare` holds them, and what fits is used.
+    fn decode(&self, page: usize, head: usize, d: usize, out: &mut [f32], spare: &mut Vec<f32>) {
+        match self.rows.side.axis {
+            Axis::Token => self.decode_rows(page, head, out),
+            Axis::Channel => {
+                let group = self.rows.side.group();
+                let tokens = out.len() / d;
+                spare.resize(tokens.next_multiple_of(group) * d, 0.0);
+                self.decode_rows(page, head, spare);
+                for (token, row) in out.chunks_exact_mut(d).enumerate() {
+                    let channels = spare[token / group * group * d..].chunks_exact(group);
+                    for (value, channel) in row.iter_mut().zip(channels) {
+                        *value = channel[token % group];
+                    }
+                }
+            }
+        }
+    }
+
+    fn decode_rows(&self, page: usize, head: usize, out: &mut [f32]) {
+        let PageShape { capacity, head_dim, words, scales, .. } = self.rows.shape;
+        let rows = out.len() / head_dim;
         let (codes, halves) = &self.pages[page];
         let codes: &[u32] = codes.storage();
         let halves: &[f16] = bytemuck::cast_slice(halves.storage::<u32>());
-        self.format.decode_blocks(
-            &codes[head * capacity * words..][..tokens * words],
-            &halves[head * capacity * scales..][..tokens * scales],
-            rows,
+        self.rows.side.format.decode_blocks(
+            &codes[head * capacity * words..][..rows * words],
+            &halves[head * capacity * scales..][..rows * scales],
+            out,
         );
     }
 }
@@ -72,32 +90,40 @@ struct Partial {
 }
 
 /// See [`LayerCache::attend`](crate::LayerCache::attend); `tokens` is what the cache holds.
-pub(crate) fn attend(queries: Queries, cache: &PackedCache, tokens: usize) -> Tensor<4> {
+pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> Attended {
     let [b, hq, s, d] = queries.queries.dims();
     let (keys, values) = (Planes::new(&cache.keys), Planes::new(&cache.values));
-    let q =
-        queries.queries.try_into_primitive::<Flex>().expect("queries live where the cache does");
-    let q = q.to_contiguous();
+    let q = queries.queries.clone().try_into_primitive::<Flex>();
+    let q = q.expect("queries live where the cache does").to_contiguous();
+    let heads = b * cache.keys.shape.heads;
+    let held = |range: &Range<usize>| range.start.min(tokens)..range.end.min(tokens);
     let job = Job {
         queries: q.as_slice().expect("queries were made contiguous, and are f32"),
-        rows: hq / keys.shape.heads * s,
+        rows: b * hq / heads * s,
         steps: s,
         head_dim: d,
-        first: queries.position,
+        visible: queries.visible.iter().map(held).collect(),
         scale: queries.scale,
-        tokens,
         keys,
         values,
     };
-    let heads = b * job.keys.shape.heads;
+    let read = job.pages();
     let mut out = vec![0.0; b * hq * s * d];
-    out.par_chunks_exact_mut(job.rows * d).enumerate().for_each(|(head, out)| {
-        let tasks = job.tasks(head, heads);
-        let row_ranges: Vec<_> = tasks.iter().map(|task| task.rows.clone()).collect();
-        let parts: Vec<Partial> = tasks.into_par_iter().map(|task| job.run(&task)).collect();
-        finish(&parts, &row_ranges, d, out);
-    });
-    Tensor::from_data(TensorData::new(out, [b, hq, s, d]), &cache.device())
+    let mut log_sums = vec![NOTHING; b * hq * s];
+    out.par_chunks_exact_mut(job.rows * d)
+        .zip(log_sums.par_chunks_exact_mut(job.rows))
+        .enumerate()
+        .for_each(|(head, (out, log_sums))| {
+            let tasks = job.tasks(head, heads, &read);
+            let row_ranges: Vec<_> = tasks.iter().map(|task| task.rows.clone()).collect();
+            let parts: Vec<Partial> = tasks.into_par_iter().map(|task| job.run(&task)).collect();
+            finish(&parts, &row_ranges, d, out, log_sums);
+        });
+    let device = cache.device();
+    Attended {
+        output: Tensor::from_data(TensorData::new(out, [b, hq, s, d]), &device),
+        log_sum: Tensor::from_data(TensorData::new(log_sums, [b, hq, s, 1]), &device),
+    }
 }
 
 struct Job<'a> {
@@ -105,31 +131,40 @@ struct Job<'a> {
     queries: &'a [f32],
     /// Query heads per key-value head, times steps.
     rows: usize,
-    /// `S`: row `r` is at position `first + r % steps`.
+    /// `S`: row `r` reads the tokens `visible[r % steps]`.
     steps: usize,
     head_dim: usize,
-    first: usize,
+    visible: Vec<Range<usize>>,
     scale: f32,
-    tokens: usize,
     keys: Planes<'a>,
     values: Planes<'a>,
 }
 
 impl Job<'_> {
+    /// The pages that any query reads.
+    fn pages(&self) -> Range<usize> {
+        let read = self.visible.iter().filter(|range| !range.is_empty());
+        let first = read.clone().map(|range| range.start).min().unwrap_or(0);
+        let end = read.map(|range| range.end).max().unwrap_or(0);
+        first / PAGE_TOKENS..end.div_ceil(PAGE_TOKENS)
+    }
+
     /// Cuts one head's work so that all heads together keep every thread busy.
-    fn tasks(&self, head: usize, heads: usize) -> Vec<Task> {
+    fn tasks(&self, head: usize, heads: usize, pages: &Range<usize>) -> Vec<Task> {
         let threads = rayon::current_num_threads();
-        let pages = self.tokens.div_ceil(PAGE_TOKENS);
         let parts = if heads.is_multiple_of(threads) { 1 } else { (4 * threads).div_ceil(heads) };
-        let cut = |total: usize, parts: usize| {
-            let size = total.div_ceil(parts.clamp(1, total));
-            (0..total).step_by(size).map(move |start| start..total.min(start + size))
+        let cut = |range: Range<usize>, parts: usize| {
+            let size = range.len().div_ceil(parts).max(1);
+            let end = range.end;
+            range.step_by(size).map(move |start| start..end.min(start + size))
         };
         if self.rows > FEW_ROWS {
             let parts = parts.min(self.rows.div_ceil(ROW_BLOCK));
-            cut(self.rows, parts).map(|rows| Task { head, rows, pages: 0..pages }).collect()
+            cut(0..self.rows, parts)
+                .map(|rows| Task { head, rows, pages: pages.clone() })
+                .collect()
         } else {
-            cut(pages, parts).map(|pages| Task { head, rows: 0..self.rows, pages }).collect()
+            cut(pages.clone(), parts).map(|pages| Task { head, rows: 0..self.rows, pages }).collect()
         }
     }
 
@@ -141,16 +176,14 @@ impl Job<'_> {
         let mut keys = vec![0.0; PAGE_TOKENS * d];
         let mut values = vec![0.0; PAGE_TOKENS * d];
         let mut scores = vec![0.0; ROW_BLOCK.min(n) * PAGE_TOKENS];
+        let mut spare = Vec::new();
+        // Tokens after the last that any query reads need not be decoded.
+        let last = self.visible.iter().map(|range| range.end).max().unwrap_or(0);
         for page in task.pages.clone() {
             let start = page * PAGE_TOKENS;
-            // Tokens after the last query's position are read by nobody.
-            let end = self.tokens.min(start + PAGE_TOKENS).min(self.first + self.steps);
-            if end <= start {
-                break;
-            }
-            let held = end - start;
-            self.keys.decode(page, task.head, &mut keys[..held * d]);
-            self.values.decode(page, task.head, &mut values[..held * d]);
+            let held = last.min(start + PAGE_TOKENS) - start;
+            self.keys.decode(page, task.head, d, &mut keys[..held * d], &mut spare);
+            self.values.decode(page, task.head, d, &mut values[..held * d], &mut spare);
             for from in (0..n).step_by(ROW_BLOCK) {
                 let block = from..n.min(from + ROW_BLOCK);
                 self.block(
@@ -179,11 +212,13 @@ impl Job<'_> {
         let d = self.head_dim;
         let rows = block.len();
         let row = |i: usize| task.rows.start + block.start + i;
-        // How many of the page's tokens a row may read.
+        // Which of the page's tokens a row reads.
         let visible = |i: usize| {
-            (self.first + row(i) % self.steps + 1).saturating_sub(start).min(keys.len() / d)
+            let range = &self.visible[row(i) % self.steps];
+            let end = range.end.saturating_sub(start).min(keys.len() / d);
+            range.start.saturating_sub(start).min(end)..end
         };
-        let width = (0..rows).map(visible).max().unwrap_or(0);
+        let width = (0..rows).map(|i| visible(i).end).max().unwrap_or(0);
         if width == 0 {
             return;
         }
@@ -192,8 +227,10 @@ impl Job<'_> {
         scores_of(queries, &keys[..width * d], scores, d, self.scale);
         pulp::Arch::new().dispatch(|| {
             for (i, scores) in scores.chunks_exact_mut(width).enumerate() {
-                let (seen, hidden) = scores.split_at_mut(visible(i));
-                hidden.fill(0.0);
+                let visible = visible(i);
+                scores[..visible.start].fill(0.0);
+                scores[visible.end..].fill(0.0);
+                let seen = &mut scores[visible];
                 if seen.is_empty() {
                     continue;
                 }
@@ -284,8 +321,14 @@ fn gemm(
     }
 }
 
-/// Merges the parts of one head and divides by the sums.
-fn finish(parts: &[Partial], rows: &[Range<usize>], d: usize, out: &mut [f32]) {
+/// Merges the parts of one head and divides by the sums; rows that read nothing stay as they are.
+fn finish(
+    parts: &[Partial],
+    rows: &[Range<usize>],
+    d: usize,
+    out: &mut [f32],
+    log_sums: &mut [f32],
+) {
     let total = out.len() / d;
     let (mut max, mut sum) = (vec![f32::MIN; total], vec![0.0; total]);
     for (part, rows) in parts.iter().zip(rows) {
@@ -302,7 +345,8 @@ fn finish(parts: &[Partial], rows: &[Range<usize>], d: usize, out: &mut [f32]) {
             }
         }
     }
-    for (out, sum) in out.chunks_exact_mut(d).zip(sum) {
-        out.iter_mut().for_each(|x| *x /= sum);
+    for (row, out) in out.chunks_exact_mut(d).enumerate().filter(|(row, _)| sum[*row] > 0.0) {
+        out.iter_mut().for_each(|x| *x /= sum[row]);
+        log_sums[row] = max[row] + sum[row].ln();
     }
 }

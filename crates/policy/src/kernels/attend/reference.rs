@@ -1,69 +1,127 @@
 //! Attention in plain tensor operations, on any device and over any view.
 
+use std::ops::Range;
+
 use burn::Tensor;
-use burn::tensor::{DType, Int};
+use burn::tensor::{DType, Device, Int, TensorData};
 
-use crate::{CacheView, PolicyError, Queries};
-
-/// Stands for minus infinity in masked scores: finite, so that no difference of two is NaN.
-const MASKED: f32 = -1e30;
+use crate::{Attended, CacheView, NOTHING, PolicyError, Queries};
 
 /// Attention in plain tensor operations over any view; see
 /// [`LayerCache::attend`](crate::LayerCache::attend).
 ///
 /// # Errors
-/// When heads do not group evenly, the cache is empty, or the device fails.
-pub fn attend(queries: Queries, view: &dyn CacheView) -> Result<Tensor<4>, PolicyError> {
-    let Queries { queries, position, scale } = queries;
-    let [b, hq, s, d] = queries.dims();
-    let device = queries.device();
+/// When heads do not group evenly, or the device fails.
+pub fn attend(queries: &Queries, view: &dyn CacheView) -> Result<Attended, PolicyError> {
+    let [b, hq, s, d] = queries.queries.dims();
+    let device = queries.queries.device();
     let mut state: Option<State> = None;
     for index in 0..view.tiles() {
-        if view.tile_positions(index).start > position + s - 1 {
+        let tokens = view.tile_tokens(index);
+        let read = |range: &Range<usize>| range.start < tokens.end && tokens.start < range.end;
+        if !queries.visible.iter().any(read) {
             continue;
         }
         let tile = view.tile(index)?;
-        let [_, hkv, n, _] = tile.keys.dims();
-        if hkv == 0 || !hq.is_multiple_of(hkv) {
-            return Err(PolicyError::Shape {
-                what: "queries",
-                expected: format!("a multiple of {hkv} heads"),
-                got: hq.to_string(),
-            });
-        }
-        // The query heads of one key-value head become more rows: [B, Hkv, G·S, D].
-        let rows = hq / hkv * s;
-        let q = (queries.clone() * scale).reshape([b, hkv, rows, d]);
-        let mut scores = q.matmul(tile.keys.swap_dims(2, 3));
-        if tile.positions.end > position + 1 {
-            let allowed = mask(position, s, tile.positions.start, n, &device);
-            let allowed = allowed.repeat_dim(0, hq / hkv).reshape([1, 1, rows, n]);
+        let mut scores = scores(queries, tile.keys, &tokens)?;
+        if !queries.visible.iter().all(|range| covers(range, &tokens)) {
+            let hkv = scores.dims()[1];
+            let hidden = hidden(&queries.visible, &tokens, &device);
+            let hidden = hidden.repeat_dim(0, hq / hkv).reshape([1, 1, hq / hkv * s, tokens.len()]);
             // Adding keeps rows that see nothing of this tile finite.
-            scores = scores + allowed;
+            scores = scores + hidden * NOTHING;
         }
         state = Some(State::merge(state, scores, tile.values));
     }
-    let State { sum, weighted, .. } = state.ok_or(PolicyError::Shape {
-        what: "cache",
-        expected: "at least one token".to_owned(),
-        got: "none".to_owned(),
-    })?;
-    Ok((weighted / sum).reshape([b, hq, s, d]))
+    let Some(State { max, sum, weighted }) = state else {
+        return Ok(Attended {
+            output: Tensor::zeros([b, hq, s, d], &device),
+            log_sum: Tensor::full([b, hq, s, 1], NOTHING, &device),
+        });
+    };
+    // Rows that read nothing have summed hidden tokens, each with weight 1.
+    let nothing = max.clone().lower_equal_elem(NOTHING / 2.0);
+    let output = (weighted / sum.clone()).mask_fill(nothing.clone().expand([b, max.dims()[1], max.dims()[2], d]), 0.0);
+    let log_sum = (max + sum.log()).mask_fill(nothing, NOTHING);
+    Ok(Attended {
+        output: output.reshape([b, hq, s, d]),
+        log_sum: log_sum.reshape([b, hq, s, 1]),
+    })
 }
 
-/// `[S, n]`: 0 where the query may read the token, [`MASKED`] where it may not.
-fn mask(
-    position: usize,
-    s: usize,
-    first: usize,
-    n: usize,
-    device: &burn::tensor::Device,
-) -> Tensor<2> {
-    let query =
-        Tensor::<1, Int>::arange(position as i64..(position + s) as i64, (device, DType::I32));
-    let token = Tensor::<1, Int>::arange(first as i64..(first + n) as i64, (device, DType::I32));
-    let later = token.reshape([1, n]).expand([s, n]).greater(query.reshape([s, 1]).expand([s, n]));
-    Tensor::<2>::zeros([s, n], (device, DType::F32)).mask_fill(later, MASKED)
+/// How much attention each token of a view receives: the softmax weights of the queries, summed
+/// over the queries and averaged over the query heads of a key-value head, `[B, Hkv, S_held]`.
+/// `log_sum` is that of [`Attended`] over the same tokens and perhaps others.
+///
+/// # Errors
+/// When heads do not group evenly, or the device fails.
+pub fn received(
+    queries: &Queries,
+    view: &dyn CacheView,
+    log_sum: &Tensor<4>,
+) -> Result<Tensor<3>, PolicyError> {
+    let [b, hq, s, _] = queries.queries.dims();
+    let device = queries.queries.device();
+    let mut parts = Vec::new();
+    for index in 0..view.tiles() {
+        let tokens = view.tile_tokens(index);
+        let scores = scores(queries, view.tile(index)?.keys, &tokens)?;
+        let [_, hkv, rows, n] = scores.dims();
+        let mut weights = (scores - log_sum.clone().reshape([b, hkv, rows, 1])).exp();
+        if !queries.visible.iter().all(|range| covers(range, &tokens)) {
+            let hidden = hidden(&queries.visible, &tokens, &device);
+            let seen = hidden.ones_like() - hidden;
+            weights = weights * seen.repeat_dim(0, hq / hkv).reshape([1, 1, hq / hkv * s, n]);
+        }
+        parts.push(weights.sum_dim(2).reshape([b, hkv, n]) * (hkv as f32 / hq as f32));
+    }
+    if parts.is_empty() {
+        return Err(PolicyError::Shape {
+            what: "cache",
+            expected: "at least one token".to_owned(),
+            got: "none".to_owned(),
+        });
+    }
+    Ok(Tensor::cat(parts, 2))
+}
+
+/// Scaled scores of one tile, `[B, Hkv, G·S, n]`: the query heads of one key-value head are rows.
+fn scores(
+    queries: &Queries,
+    keys: Tensor<4>,
+    tokens: &Range<usize>,
+) -> Result<Tensor<4>, PolicyError> {
+    let [b, hq, s, d] = queries.queries.dims();
+    let hkv = keys.dims()[1];
+    if hkv == 0 || !hq.is_multiple_of(hkv) || keys.dims()[2] != tokens.len() {
+        return Err(PolicyError::Shape {
+            what: "queries",
+            expected: format!("a multiple of {hkv} heads over tokens {tokens:?}"),
+            got: format!("{hq} heads, {} tokens", keys.dims()[2]),
+        });
+    }
+    let q = (queries.queries.clone() * queries.scale).reshape([b, hkv, hq / hkv * s, d]);
+    Ok(q.matmul(keys.swap_dims(2, 3)))
+}
+
+fn covers(range: &Range<usize>, tokens: &Range<usize>) -> bool {
+    range.start <= tokens.start && range.end >= tokens.end
+}
+
+/// `[S, n]`: 1 where the query does not read the token, 0 where it does.
+fn hidden(visible: &[Range<usize>], tokens: &Range<usize>, device: &Device) -> Tensor<2> {
+    let (s, n) = (visible.len(), tokens.len());
+    let bound = |bound: fn(&Range<usize>) -> usize| {
+        let bounds: Vec<i32> = visible.iter().map(|range| bound(range) as i32).collect();
+        let bounds = Tensor::<1, Int>::from_data(TensorData::new(bounds, [s]), (device, DType::I32));
+        bounds.reshape([s, 1]).expand([s, n])
+    };
+    let token =
+        Tensor::<1, Int>::arange(tokens.start as i64..tokens.end as i64, (device, DType::I32));
+    let token = token.reshape([1, n]).expand([s, n]);
+    let outside =
+        token.clone().lower(bound(|r| r.start)).bool_or(token.greater_equal(bound(|r| r.end)));
+    Tensor::<2>::zeros([s, n], (device, DType::F32)).mask_fill(outside, 1.0)
 }
 
 /// The running softmax: the maximum `[B, Hkv, R, 1]`, the sum of weights `[B, Hkv, R, 1]` and the

@@ -27,7 +27,7 @@ pub(in crate::kernels) fn dequantise(
     let blocks = page.head_dim / format.layout().values;
     launch(
         Kernel::Dequantise,
-        format,
+        Some(format),
         page,
         &[&codes, &scales, &rows],
         &[tokens as u32],

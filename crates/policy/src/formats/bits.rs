@@ -1,0 +1,89 @@
+//! Codes of 2 to 8 bits as one little-endian stream: code `i` starts at bit `i · BITS`.
+//!
+//! The width is a constant of the code, so that loops over a block unroll and vectorise.
+
+/// Packs codes below `2^BITS` into the words that they fill exactly.
+#[inline(always)]
+pub(super) fn pack<const BITS: usize>(codes: &[u8], words: &mut [u32]) {
+    // 32 codes fill BITS words, whatever BITS is.
+    for (codes, words) in codes.chunks_exact(32).zip(words.chunks_exact_mut(BITS)) {
+        words.fill(0);
+        for (i, code) in codes.iter().enumerate() {
+            let (word, shift) = (i * BITS / 32, i * BITS % 32);
+            words[word] |= u32::from(*code) << shift;
+            if shift + BITS > 32 {
+                words[word + 1] |= u32::from(*code) >> (32 - shift);
+            }
+        }
+    }
+}
+
+/// Calls `each(i, code)` for every code of the stream, in order.
+#[inline(always)]
+pub(super) fn unpack<const BITS: usize>(words: &[u32], mut each: impl FnMut(usize, u32)) {
+    let mask = (1u32 << BITS) - 1;
+    for (chunk, words) in words.chunks_exact(BITS).enumerate() {
+        for i in 0..32 {
+            let (word, shift) = (i * BITS / 32, i * BITS % 32);
+            let mut code = words[word] >> shift;
+            if shift + BITS > 32 {
+                code |= words[word + 1] << (32 - shift);
+            }
+            each(32 * chunk + i, code & mask);
+        }
+    }
+}
+
+/// Runs `$body` with the constant `$bits` equal to `$value`, one of 2, 3, 4, 6 and 8.
+macro_rules! with_bits {
+    ($value:expr, $bits:ident => $body:expr) => {
+        match $value {
+            2 => {
+                const $bits: usize = 2;
+                $body
+            }
+            3 => {
+                const $bits: usize = 3;
+                $body
+            }
+            4 => {
+                const $bits: usize = 4;
+                $body
+            }
+            6 => {
+                const $bits: usize = 6;
+                $body
+            }
+            _ => {
+                const $bits: usize = 8;
+                $body
+            }
+        }
+    };
+}
+pub(super) use with_bits;
+
+/// The widths that [`with_bits`] knows.
+pub(super) const WIDTHS: [u32; 5] = [2, 3, 4, 6, 8];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_every_width_read_back() {
+        for width in WIDTHS {
+            let codes: Vec<u8> = (0..64u32).map(|i| (i * 37 % (1 << width)) as u8).collect();
+            let mut words = vec![u32::MAX; 2 * width as usize];
+            let mut back = vec![0u8; 64];
+            with_bits!(width, BITS => {
+                pack::<BITS>(&codes, &mut words);
+                unpack::<BITS>(&words, |i, code| back[i] = code as u8);
+            });
+            assert_eq!(codes, back, "{width} bits");
+            let bit = |i: usize| words[i / 32] >> (i % 32) & 1;
+            let second: u32 = (0..width as usize).map(|b| bit(width as usize + b) << b).sum();
+            assert_eq!(second, u32::from(codes[1]), "{width} bits: the stream is little-endian");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Copying packed rows on the CPU.
+
+use burn_flex::FlexTensor;
+use half::f16;
+
+use crate::kernels::PageShape;
+
+/// See [`CacheOps::gather`](crate::kernels::CacheOps::gather).
+pub(in crate::kernels) fn gather(
+    (codes, scales): (FlexTensor, FlexTensor),
+    (mut to_codes, mut to_scales): (FlexTensor, FlexTensor),
+    rows: &[u32],
+    at: usize,
+    page: PageShape,
+) -> (FlexTensor, FlexTensor) {
+    let PageShape { capacity, words, scales: halves, .. } = page;
+    let from: &[u32] = codes.storage();
+    let from_scales: &[f16] = bytemuck::cast_slice(scales.storage::<u32>());
+    let to: &mut [u32] = to_codes.storage_mut();
+    let to_halves: &mut [f16] = bytemuck::cast_slice_mut(to_scales.storage_mut::<u32>());
+    for head in 0..page.batch * page.heads {
+        for (i, row) in rows.iter().enumerate() {
+            let (source, target) = (head * capacity + *row as usize, head * capacity + at + i);
+            to[target * words..][..words].copy_from_slice(&from[source * words..][..words]);
+            to_halves[target * halves..][..halves]
+                .copy_from_slice(&from_scales[source * halves..][..halves]);
+        }
+    }
+    (to_codes, to_scales)
+}

@@ -1,0 +1,240 @@
+//! The packed cache: pages of 256 tokens, keys and values each in a format of their own.
+//!
+//! Pages are never moved or rewritten: a full page stays where it is, and the next one is
+//! allocated beside it. So appending costs the same however much is held, at most 255 tokens of
+//! room are spare, and no copy of the cache exists at any time.
+
+mod rows;
+
+use std::ops::Range;
+
+use burn::tensor::Device;
+
+use crate::kernels::{self, attend};
+use crate::{
+    Append, Attended, CacheView, Footprint, LayerCache, LayerGeometry, PolicyError, Queries, Tile,
+};
+
+pub(crate) use rows::Rows;
+pub use rows::{Axis, Side};
+
+/// Tokens in one page: the step in which memory grows, as in llama.cpp.
+pub const PAGE_TOKENS: usize = 256;
+
+/// A cache that stores keys in one format and values in another.
+#[derive(Debug)]
+pub struct PackedCache {
+    geometry: LayerGeometry,
+    pub(crate) keys: Rows,
+    pub(crate) values: Rows,
+    tokens: usize,
+}
+
+impl PackedCache {
+    /// An empty cache; it allocates with the first token.
+    ///
+    /// # Errors
+    /// When a format's block does not divide head_dim, or the format can't run on the device.
+    pub fn new(geometry: &LayerGeometry, keys: Side, values: Side) -> Result<Self, PolicyError> {
+        Ok(Self {
+            keys: Rows::new(geometry, keys)?,
+            values: Rows::new(geometry, values)?,
+            geometry: geometry.clone(),
+            tokens: 0,
+        })
+    }
+
+    /// The device that the pages live on.
+    pub(crate) fn device(&self) -> Device {
+        self.geometry.device.clone()
+    }
+
+    /// Both sides, each with what is called what in errors.
+    fn sides(&mut self) -> [&mut Rows; 2] {
+        [&mut self.keys, &mut self.values]
+    }
+
+    /// Tokens must be appended in multiples of this: 1, or a block of a per-channel side.
+    fn group(&self) -> usize {
+        self.keys.side.group().max(self.values.side.group())
+    }
+}
+
+impl LayerCache for PackedCache {
+    fn geometry(&self) -> &LayerGeometry {
+        &self.geometry
+    }
+
+    fn append(&mut self, new: Append) -> Result<(), PolicyError> {
+        new.check(&self.geometry)?;
+        let fresh = new.tokens();
+        if new.position != self.tokens {
+            return Err(PolicyError::Position { expected: self.tokens, got: new.position });
+        }
+        if !fresh.is_multiple_of(self.group()) {
+            return Err(PolicyError::Unsupported {
+                what: format!(
+                    "{fresh} tokens appended to a per-channel cache, which packs {} at a time",
+                    self.group()
+                ),
+                mend: "put a window around it that holds a block in full precision".to_owned(),
+            });
+        }
+        let mut done = 0;
+        while done < fresh {
+            let at = (self.tokens + done) % PAGE_TOKENS;
+            let index = (self.tokens + done) / PAGE_TOKENS;
+            let count = (PAGE_TOKENS - at).min(fresh - done);
+            let device = self.device();
+            let part = new.part(done..done + count, 0);
+            for (rows, new) in self.sides().into_iter().zip([part.keys, part.values]) {
+                if index == rows.pages.len() {
+                    rows.add_page(&device);
+                }
+                rows.write(index, at, new);
+            }
+            done += count;
+        }
+        self.tokens += fresh;
+        Ok(())
+    }
+
+    fn view(&self) -> &dyn CacheView {
+        self
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.keys.footprint(self.tokens) + self.values.footprint(self.tokens)
+    }
+
+    fn reset(&mut self) {
+        self.keys.pages.clear();
+        self.values.pages.clear();
+        self.tokens = 0;
+    }
+
+    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
+        let g = &self.geometry;
+        g.check("queries", &queries.queries, g.query_heads, queries.visible.len())?;
+        if kernels::is_cpu(&g.device) {
+            Ok(attend::cpu::attend(queries, self, self.tokens))
+        } else {
+            attend::reference::attend(queries, self)
+        }
+    }
+
+    fn keep(&mut self, kept: &[usize]) -> Result<(), PolicyError> {
+        if self.group() > 1 {
+            return Err(PolicyError::Unsupported {
+                what: "a per-channel cache packs groups of tokens and can't forget single ones"
+                    .to_owned(),
+                mend: "evict from a policy of per-token formats, such as k8v4".to_owned(),
+            });
+        }
+        if !kept.is_sorted_by(|a, b| a < b) || kept.last().is_some_and(|last| *last >= self.tokens)
+        {
+            return Err(PolicyError::Shape {
+                what: "tokens to keep",
+                expected: format!("ascending indices below {}", self.tokens),
+                got: format!("{kept:?}"),
+            });
+        }
+        // Pages before the first gap stay as they are.
+        let same = kept.iter().enumerate().take_while(|(i, token)| i == *token).count();
+        let first = same / PAGE_TOKENS;
+        if same == self.tokens {
+            return Ok(());
+        }
+        let device = self.device();
+        for rows in self.sides() {
+            let old = rows.pages.split_off(first);
+            let mut at = first * PAGE_TOKENS;
+            for run in kept[at..].chunk_by(|a, b| a / PAGE_TOKENS == b / PAGE_TOKENS) {
+                let source = &old[run[0] / PAGE_TOKENS - first];
+                let mut run = run;
+                while !run.is_empty() {
+                    if at.is_multiple_of(PAGE_TOKENS) {
+                        rows.add_page(&device);
+                    }
+                    let (index, row) = (at / PAGE_TOKENS, at % PAGE_TOKENS);
+                    let (now, later) = run.split_at(run.len().min(PAGE_TOKENS - row));
+                    let from = now.iter().map(|token| (token % PAGE_TOKENS) as u32).collect();
+                    rows.gather(source, from, index, row);
+                    at += now.len();
+                    run = later;
+                }
+            }
+        }
+        self.tokens = kept.len();
+        Ok(())
+    }
+}
+
+impl CacheView for PackedCache {
+    fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    fn tiles(&self) -> usize {
+        self.tokens.div_ceil(PAGE_TOKENS)
+    }
+
+    fn tile_tokens(&self, index: usize) -> Range<usize> {
+        index * PAGE_TOKENS..self.tokens.min((index + 1) * PAGE_TOKENS)
+    }
+
+    fn tile(&self, index: usize) -> Result<Tile, PolicyError> {
+        let tokens = self.tile_tokens(index);
+        Ok(Tile {
+            keys: self.keys.read(index, tokens.len()),
+            values: self.values.read(index, tokens.len()),
+            tokens,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Flex;
+
+    use super::*;
+    use crate::Registry;
+
+    /// Where the planes of all pages lie in memory.
+    fn addresses(rows: &Rows) -> Vec<*const u8> {
+        let codes = rows.pages.iter().map(|page| page.codes.clone());
+        codes
+            .map(|codes| codes.try_into_primitive::<Flex>().expect("a CPU tensor").bytes().as_ptr())
+            .collect()
+    }
+
+    #[test]
+    fn tokens_are_written_in_place_and_pages_never_move() {
+        let device = Device::flex();
+        let geometry = LayerGeometry {
+            layer: 0,
+            layers: 1,
+            batch: 1,
+            query_heads: 2,
+            kv_heads: 2,
+            head_dim: 64,
+            rope: None,
+            device: device.clone(),
+        };
+        let registry = Registry::builtin();
+        let side = |name| Side::per_token(registry.format(name).expect("built in"));
+        let mut cache =
+            PackedCache::new(&geometry, side("q8_0"), side("q4_0")).expect("a cache");
+        let mut seen: Vec<*const u8> = Vec::new();
+        for position in 0..600 {
+            let row = || Tensor::<4>::ones([1, 2, 1, 64], &device);
+            cache.append(Append { keys: row(), values: row(), position }).expect("a row that fits");
+            let now = [addresses(&cache.keys), addresses(&cache.values)].concat();
+            if now.len() == seen.len() {
+                assert_eq!(now, seen, "a page moved at token {position}");
+            }
+            seen = now;
+        }
+        assert_eq!(seen.len(), 6);
+    }
+}

@@ -1,0 +1,199 @@
+//! The keys, or the values, of one layer: pages of packed rows.
+
+use std::sync::Arc;
+
+use burn::Tensor;
+use burn::backend::{Dispatch, DispatchTensor};
+use burn::tensor::{DType, Device, Int};
+
+use super::PAGE_TOKENS;
+use crate::kernels::{self, CacheOps, PageShape};
+use crate::{Footprint, Format, LayerGeometry, PolicyError};
+
+/// The most values of one row, so that kernels can hold a row on their stack.
+const MAX_HEAD_DIM: usize = 1024;
+
+/// Along what the values of one block lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Axis {
+    /// Along head_dim of one token: each token has scales of its own.
+    Token,
+    /// Along neighbouring tokens of one channel: each channel has scales of its own, and tokens
+    /// come in groups of a block.
+    Channel,
+}
+
+/// How one side of a cache is stored.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// The storage format.
+    pub format: Arc<dyn Format>,
+    /// The axis that its blocks lie along.
+    pub axis: Axis,
+}
+
+impl Side {
+    /// Blocks along head_dim.
+    pub fn per_token(format: Arc<dyn Format>) -> Self {
+        Self { format, axis: Axis::Token }
+    }
+
+    /// Blocks along the tokens of one channel.
+    pub fn per_channel(format: Arc<dyn Format>) -> Self {
+        Self { format, axis: Axis::Channel }
+    }
+
+    /// Tokens that must be appended together: 1, or a block of them per channel.
+    pub fn group(&self) -> usize {
+        match self.axis {
+            Axis::Token => 1,
+            Axis::Channel => self.format.layout().values,
+        }
+    }
+}
+
+/// The planes of one page: codes U32 `[B, Hkv, rows, words]`, scales U32 `[B, Hkv, scale words]`.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) codes: Tensor<4, Int>,
+    pub(crate) scales: Tensor<3, Int>,
+}
+
+/// The keys, or the values, of one layer.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) side: Side,
+    /// Per token a row is head_dim values of a token; per channel it is a group of tokens of one
+    /// channel, and a group has head_dim rows.
+    pub(crate) shape: PageShape,
+    pub(crate) pages: Vec<Page>,
+    head_dim: usize,
+}
+
+impl Rows {
+    pub(super) fn new(geometry: &LayerGeometry, side: Side) -> Result<Self, PolicyError> {
+        let (head_dim, layout) = (geometry.head_dim, side.format.layout());
+        if head_dim > MAX_HEAD_DIM {
+            return Err(PolicyError::Shape {
+                what: "head_dim",
+                expected: format!("at most {MAX_HEAD_DIM}"),
+                got: head_dim.to_string(),
+            });
+        }
+        let (along, row) = match side.axis {
+            Axis::Token => ("head_dim", head_dim),
+            Axis::Channel => ("the tokens of a page", PAGE_TOKENS),
+        };
+        if !row.is_multiple_of(layout.values) {
+            return Err(PolicyError::BlockSize {
+                format: side.format.name().to_owned(),
+                block: layout.values,
+                along,
+                size: row,
+            });
+        }
+        let (row, rows) = match side.axis {
+            Axis::Token => (head_dim, PAGE_TOKENS),
+            Axis::Channel => (layout.values, PAGE_TOKENS / layout.values * head_dim),
+        };
+        if !kernels::is_cpu(&geometry.device) {
+            kernels::validate_shaders(&*side.format, row).map_err(|problem| {
+                PolicyError::Shader { format: side.format.name().to_owned(), problem }
+            })?;
+        }
+        let shape = PageShape::new(layout, geometry.batch, geometry.kv_heads, rows, row);
+        Ok(Self { side, shape, pages: Vec::new(), head_dim })
+    }
+
+    pub(super) fn add_page(&mut self, device: &Device) {
+        self.pages.push(Page {
+            codes: Tensor::zeros(self.shape.codes(), (device, DType::U32)),
+            scales: Tensor::zeros(self.shape.scale_plane(), (device, DType::U32)),
+        });
+    }
+
+    /// Rows of a page that `tokens` tokens, whole groups of them, occupy.
+    pub(crate) fn rows_of(&self, tokens: usize) -> usize {
+        match self.side.axis {
+            Axis::Token => tokens,
+            Axis::Channel => tokens / self.side.group() * self.head_dim,
+        }
+    }
+
+    /// Packs `new` `[B, Hkv, n, D]` into page `index` from token `at` on.
+    pub(super) fn write(&mut self, index: usize, at: usize, new: Tensor<4>) {
+        let rows = match self.side.axis {
+            Axis::Token => new,
+            Axis::Channel => {
+                let [b, h, n, d] = new.dims();
+                let g = self.side.group();
+                let groups = new.reshape([b * h, n / g, g, d]).swap_dims(2, 3);
+                groups.reshape([b, h, n / g * d, g])
+            }
+        };
+        let at = self.rows_of(at);
+        let (format, shape) = (self.side.format.clone(), self.shape);
+        self.alter(index, |codes, scales| {
+            Dispatch::append_quantised(rows.into_dispatch(), codes, scales, at, shape, format)
+        });
+    }
+
+    /// Copies rows `from` of `source` to this page `index`, from row `at` on, as they are packed.
+    pub(super) fn gather(&mut self, source: &Page, from: Arc<[u32]>, index: usize, at: usize) {
+        let (codes, scales) = (source.codes.clone(), source.scales.clone());
+        let shape = self.shape;
+        self.alter(index, |to_codes, to_scales| {
+            let (codes, scales) = (codes.into_dispatch(), scales.into_dispatch());
+            Dispatch::gather(codes, scales, to_codes, to_scales, from, at, shape)
+        });
+    }
+
+    /// Runs a kernel on the planes of a page. They leave the page meanwhile, so that they have one
+    /// owner and are written in place; a second owner would turn this into a copy of the page.
+    fn alter(
+        &mut self,
+        index: usize,
+        kernel: impl FnOnce(DispatchTensor, DispatchTensor) -> (DispatchTensor, DispatchTensor),
+    ) {
+        let Page { codes, scales } = self.pages.remove(index);
+        let (codes, scales) = kernel(codes.into_dispatch(), scales.into_dispatch());
+        let page =
+            Page { codes: Tensor::from_dispatch(codes), scales: Tensor::from_dispatch(scales) };
+        self.pages.insert(index, page);
+    }
+
+    /// Unpacks the first `tokens` tokens of page `index`: `[B, Hkv, tokens, D]`.
+    pub(super) fn read(&self, index: usize, tokens: usize) -> Tensor<4> {
+        let page = &self.pages[index];
+        let rows = Tensor::from_dispatch(Dispatch::dequantise(
+            page.codes.clone().into_dispatch(),
+            page.scales.clone().into_dispatch(),
+            self.rows_of(tokens),
+            self.shape,
+            self.side.format.clone(),
+        ));
+        match self.side.axis {
+            Axis::Token => rows,
+            Axis::Channel => {
+                let PageShape { batch: b, heads: h, .. } = self.shape;
+                let (g, d) = (self.side.group(), self.head_dim);
+                let groups: Tensor<4> = rows.reshape([b * h, tokens / g, d, g]).swap_dims(2, 3);
+                groups.reshape([b, h, tokens, d])
+            }
+        }
+    }
+
+    pub(super) fn footprint(&self, tokens: usize) -> Footprint {
+        let rows = (self.shape.batch * self.shape.heads * self.rows_of(tokens)) as u64;
+        let allocated = self.pages.iter().map(|page| {
+            kernels::buffer_bytes(&page.codes)
+                + if self.shape.scales > 0 { kernels::buffer_bytes(&page.scales) } else { 0 }
+        });
+        Footprint {
+            codes: 4 * rows * self.shape.words as u64,
+            scales: 2 * rows * self.shape.scales as u64,
+            allocated: allocated.sum(),
+            ..Footprint::default()
+        }
+    }
+}
