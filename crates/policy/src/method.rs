@@ -53,8 +53,11 @@ pub struct MethodEntry {
     pub settings: Vec<Setting>,
     /// The default of every setting.
     pub defaults: toml::Table,
-    build: fn(toml::Table, &Registry) -> Result<(Arc<dyn KvCachePolicy>, toml::Table), String>,
+    build: Build,
 }
+
+/// Makes the policy of some settings, and says all settings with the defaults filled in.
+type Build = fn(toml::Table, &Registry) -> Result<(Arc<dyn KvCachePolicy>, toml::Table), String>;
 
 impl MethodEntry {
     pub(crate) fn new<M: Method>() -> Self {
@@ -96,7 +99,11 @@ impl MethodEntry {
             )));
         }
         let (policy, full) = (self.build)(settings, registry).map_err(wrong)?;
-        Ok(Arc::new(Named { name: name.to_owned(), config: notation::write(self.name, &full), policy }))
+        Ok(Arc::new(Named {
+            name: name.to_owned(),
+            config: notation::write(self.name, &full),
+            policy,
+        }))
     }
 }
 

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let text = "window(block=1;policy=rotate(policy=k4v4[0=fp16;last 1=k8v4]);recent=64;share=0.5)";
+        let text =
+            "window(block=1;policy=rotate(policy=k4v4[0=fp16;last 1=k8v4]);recent=64;share=0.5)";
         let (name, table) = parse(text).expect("a policy with settings");
         assert_eq!(write(name, &table), text);
         assert_eq!(table["recent"].as_integer(), Some(64));

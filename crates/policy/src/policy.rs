@@ -2,6 +2,7 @@
 
 use burn::Tensor;
 
+use crate::PolicyError;
 use crate::attended::Attended;
 use crate::budget::Budget;
 use crate::footprint::Footprint;
@@ -9,7 +10,6 @@ use crate::kernels::attend;
 use crate::shape::LayerGeometry;
 use crate::step::{Append, Queries, Step};
 use crate::view::CacheView;
-use crate::PolicyError;
 
 /// A recipe: makes the cache of one layer.
 pub trait KvCachePolicy: Send + Sync {
@@ -42,7 +42,7 @@ pub struct Promise {
     /// A token reads the same from its append on, until it is forgotten: nothing is packed again
     /// later, as windows do. Policies that read a cache at several moments of a step need this.
     pub settled: bool,
-    /// The most tokens that a head holds after a step.
+    /// The most tokens that a head holds after a step, on average over the heads of a layer.
     pub budget: Option<Budget>,
 }
 

@@ -129,7 +129,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The policy of that name; the pair `<key format>:<value format>`; a method with settings,
+    /// The policy of that name; the pair `<key format>:<value format>`, or one format for both; a method with settings,
     /// `name(setting=value;…)`; or one that differs between layers and heads,
     /// `base[selector=policy;…]` (see [`ByLayer`]).
     ///
@@ -152,6 +152,9 @@ impl Registry {
         }
         if let Some((keys, values)) = name.split_once(':') {
             return Ok(Arc::new(Pair::new(name, self.format(keys)?, self.format(values)?)));
+        }
+        if let Ok(format) = self.format(name) {
+            return Ok(Arc::new(Pair::new(name, format.clone(), format)));
         }
         let known = self.policies.keys().map(String::as_str).chain(self.methods.keys().copied());
         let nearest = nearest_names(name, known);
@@ -228,10 +231,8 @@ impl Registry {
             return formats::Outliers::parse(name, self.format(inner)?, count);
         }
         if let Some(format) = self.families.iter().find_map(|family| (family.parse)(name)) {
-            return format.map_err(|problem| PolicyError::Settings {
-                policy: name.to_owned(),
-                problem,
-            });
+            return format
+                .map_err(|problem| PolicyError::Settings { policy: name.to_owned(), problem });
         }
         let known = self.formats.keys().map(String::as_str);
         let families = self.families.iter().map(|family| family.example);
@@ -320,7 +321,11 @@ mod tests {
             let mut known: Vec<_> = method.settings.iter().map(|s| s.name).collect();
             known.sort_unstable();
             let fields: Vec<_> = method.defaults.keys().map(String::as_str).collect();
-            assert!(fields.iter().all(|field| known.contains(field)), "{}: {fields:?}", method.name);
+            assert!(
+                fields.iter().all(|field| known.contains(field)),
+                "{}: {fields:?}",
+                method.name
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use burn::Tensor;
+use burn::tensor::Device;
 
 use crate::{LayerGeometry, PolicyError};
 
@@ -95,6 +96,17 @@ impl Step {
         (self.new, queries)
     }
 
+    /// The same step on another device.
+    pub fn to_device(&self, device: &Device) -> Self {
+        let there = |rows: &Tensor<4>| rows.clone().to_device(device);
+        let Append { keys, values, position } = &self.new;
+        Self {
+            new: Append { keys: there(keys), values: there(values), position: *position },
+            queries: there(&self.queries),
+            scale: self.scale,
+        }
+    }
+
     /// The same step at `position` of another count.
     pub fn at(mut self, position: usize) -> Self {
         self.new.position = position;
@@ -118,10 +130,11 @@ impl Step {
             if sequences == (0..b) && heads == (0..h) {
                 return tensor.clone();
             }
-            tensor
-                .clone()
-                .narrow(0, sequences.start, sequences.len())
-                .narrow(1, heads.start, heads.len())
+            tensor.clone().narrow(0, sequences.start, sequences.len()).narrow(
+                1,
+                heads.start,
+                heads.len(),
+            )
         };
         Self {
             queries: cut(&self.queries, heads.start * group..heads.end * group),

@@ -68,11 +68,27 @@ impl Method for Adaptive {
 
     fn settings() -> Vec<Setting> {
         vec![
-            Setting { name: "budget", unit: "bits per value seen", about: "most bytes of a head, bookkeeping included" },
-            Setting { name: "sinks", unit: "tokens", about: "first tokens of the text, demoted last" },
+            Setting {
+                name: "budget",
+                unit: "bits per value seen",
+                about: "most bytes of a head, bookkeeping included",
+            },
+            Setting {
+                name: "sinks",
+                unit: "tokens",
+                about: "first tokens of the text, demoted last",
+            },
             Setting { name: "recent", unit: "tokens", about: "newest tokens, demoted last" },
-            Setting { name: "half_life", unit: "queries", about: "in which the memory of attention halves" },
-            Setting { name: "demotion_loss", unit: "share", about: "of a token's worth that low precision loses" },
+            Setting {
+                name: "half_life",
+                unit: "queries",
+                about: "in which the memory of attention halves",
+            },
+            Setting {
+                name: "demotion_loss",
+                unit: "share",
+                about: "of a token's worth that low precision loses",
+            },
             Setting { name: "high", unit: "policy", about: "high precision" },
             Setting { name: "low", unit: "policy", about: "low precision" },
         ]
@@ -242,7 +258,9 @@ impl HeadCache for Head {
         for head in heads {
             let values = 2 * head.high.cache.geometry().head_dim * seen;
             let budget = (head.settings.budget * values as f64 / 8.0) as u64;
-            while head.bytes() > budget && !(head.high.positions.is_empty() && head.low.positions.is_empty()) {
+            while head.bytes() > budget
+                && !(head.high.positions.is_empty() && head.low.positions.is_empty())
+            {
                 head.give_way(seen)?;
             }
         }

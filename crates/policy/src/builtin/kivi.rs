@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::formats::{F16, Group};
+use crate::formats::{F16, Group, Range};
 use crate::method::{Method, Setting};
 use crate::packed::{PAGE_TOKENS, PackedCache, Side};
 use crate::wrap::window::Windowed;
@@ -56,7 +56,8 @@ impl Method for Kivi {
 
     fn policy(self, _: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         let wrong = |problem| PolicyError::Settings { policy: Self::NAME.to_owned(), problem };
-        let side = |bits| Group::new(bits, self.group, false, 1.0).map(Arc::new).map_err(wrong);
+        let side =
+            |bits| Group::new(bits, self.group, Range::MinMax, 1.0).map(Arc::new).map_err(wrong);
         let keys = Side::per_channel(side(self.key_bits)?);
         let values = Side::per_token(side(self.value_bits)?);
         if self.residual == 0

@@ -19,9 +19,7 @@ use crate::formats::{Codebook, Outliers, Scale};
 use crate::method::{Method, Setting};
 use crate::packed::{PackedCache, Side};
 use crate::wrap::rekey::{Rekey, Rekeyed, rope_of};
-use crate::{
-    Format, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Registry, Rope,
-};
+use crate::{Format, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Registry, Rope};
 
 /// The settings of KVQuant.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -55,7 +53,11 @@ impl Method for KvQuant {
     fn settings() -> Vec<Setting> {
         vec![
             Setting { name: "outliers", unit: "values of a row", about: "kept apart in f16" },
-            Setting { name: "layers", unit: "calibration", about: "scales and levels of each layer" },
+            Setting {
+                name: "layers",
+                unit: "calibration",
+                about: "scales and levels of each layer",
+            },
         ]
     }
 
@@ -71,12 +73,7 @@ impl Method for KvQuant {
 }
 
 impl KvQuant {
-    fn side(
-        &self,
-        group: usize,
-        scale: Scale,
-        levels: &[f32],
-    ) -> Result<Side, PolicyError> {
+    fn side(&self, group: usize, scale: Scale, levels: &[f32]) -> Result<Side, PolicyError> {
         let format = Codebook::calibrated(group, scale, levels.to_vec());
         let format = format.and_then(|book| -> Result<Arc<dyn Format>, String> {
             Ok(match self.outliers {

@@ -195,6 +195,7 @@ impl CacheView for PackedCache {
 
 #[cfg(test)]
 mod tests {
+    use burn::Tensor;
     use burn::backend::Flex;
 
     use super::*;
@@ -223,8 +224,7 @@ mod tests {
         };
         let registry = Registry::builtin();
         let side = |name| Side::per_token(registry.format(name).expect("built in"));
-        let mut cache =
-            PackedCache::new(&geometry, side("q8_0"), side("q4_0")).expect("a cache");
+        let mut cache = PackedCache::new(&geometry, side("q8_0"), side("q4_0")).expect("a cache");
         let mut seen: Vec<*const u8> = Vec::new();
         for position in 0..600 {
             let row = || Tensor::<4>::ones([1, 2, 1, 64], &device);

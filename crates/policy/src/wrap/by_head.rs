@@ -88,7 +88,8 @@ impl LayerCache for ByHead {
             let Attended { output, log_sum } = cache.attend(&queries)?;
             Ok((output, log_sum))
         });
-        let (outputs, log_sums) = parts.collect::<Result<Vec<_>, PolicyError>>()?.into_iter().unzip();
+        let (outputs, log_sums) =
+            parts.collect::<Result<Vec<_>, PolicyError>>()?.into_iter().unzip();
         Ok(Attended { output: Tensor::cat(outputs, 1), log_sum: Tensor::cat(log_sums, 1) })
     }
 

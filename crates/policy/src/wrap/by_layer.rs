@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::by_head::ByHead;
 use super::selector::Selector;
 use crate::method::{Method, Nested, Setting};
-use crate::{
-    KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise, Registry, notation,
-};
+use crate::{KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise, Registry, notation};
 
 /// The settings of `by-layer`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -41,17 +39,25 @@ pub struct RuleOf {
 impl Method for Rules {
     const NAME: &'static str = "by-layer";
     const SUMMARY: &'static str = "any policies for any layers and key-value heads";
-    const SOURCE: &'static str = "KVTuner: Li et al. 2025, arXiv 2502.04420; what `kvr search` writes";
+    const SOURCE: &'static str =
+        "KVTuner: Li et al. 2025, arXiv 2502.04420; what `kvr search` writes";
 
     fn settings() -> Vec<Setting> {
         vec![
             Setting { name: "policy", unit: "policy", about: "what no rule names" },
-            Setting { name: "rules", unit: "list of select, policy", about: "what others get; later rules win" },
+            Setting {
+                name: "rules",
+                unit: "list of select, policy",
+                about: "what others get; later rules win",
+            },
         ]
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let rules = self.rules.into_iter().map(|rule| Rule::new(Self::NAME, &rule.select, rule.policy.policy(registry)?));
+        let rules = self
+            .rules
+            .into_iter()
+            .map(|rule| Rule::new(Self::NAME, &rule.select, rule.policy.policy(registry)?));
         let rules = rules.collect::<Result<_, PolicyError>>()?;
         let base = self.policy.policy(registry)?;
         Ok(Arc::new(ByLayer { name: Self::NAME.to_owned(), base, rules }))
@@ -112,7 +118,8 @@ impl ByLayer {
     /// When the notation is broken or there is no such policy.
     pub fn parse(name: &str, registry: &Registry) -> Result<Self, PolicyError> {
         let broken = |problem: String| PolicyError::Notation { name: name.to_owned(), problem };
-        let inner = opening(name).and_then(|at| Some((&name[..at], name[at + 1..].strip_suffix(']')?)));
+        let inner =
+            opening(name).and_then(|at| Some((&name[..at], name[at + 1..].strip_suffix(']')?)));
         let Some((base, rules)) = inner else {
             return Err(broken("the bracket is not closed".to_owned()));
         };

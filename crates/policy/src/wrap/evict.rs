@@ -60,9 +60,17 @@ impl<S: TokenScorer> Default for Evict<S> {
 }
 
 const SETTINGS: [Setting; 5] = [
-    Setting { name: "budget", unit: "tokens, or share of those seen", about: "most tokens a head holds" },
+    Setting {
+        name: "budget",
+        unit: "tokens, or share of those seen",
+        about: "most tokens a head holds",
+    },
     Setting { name: "sinks", unit: "tokens", about: "first tokens of the text, never dropped" },
-    Setting { name: "recent", unit: "tokens, or share of the budget", about: "newest tokens, never dropped" },
+    Setting {
+        name: "recent",
+        unit: "tokens, or share of the budget",
+        about: "newest tokens, never dropped",
+    },
     Setting { name: "heads", unit: "each, layer or adaptive", about: "what heads decide together" },
     Setting { name: "policy", unit: "policy", about: "what stores the tokens kept" },
 ];

@@ -40,10 +40,8 @@ impl Rope {
         let sin = if back { -sin } else { sin };
         let low = keys.clone().narrow(3, 0, d / 2);
         let high = keys.narrow(3, d / 2, d / 2);
-        let turned = [
-            low.clone() * cos.clone() - high.clone() * sin.clone(),
-            high * cos + low * sin,
-        ];
+        let turned =
+            [low.clone() * cos.clone() - high.clone() * sin.clone(), high * cos + low * sin];
         Tensor::cat(turned.into(), 3)
     }
 }
@@ -64,7 +62,8 @@ impl Rekey for Rope {
 /// When the model rotates in another way than in halves.
 pub fn rope_of(layer: &LayerGeometry) -> Result<Rope, PolicyError> {
     layer.rope.clone().ok_or_else(|| PolicyError::Unsupported {
-        what: "keys before RoPE: this model's position embedding is not known to policies".to_owned(),
+        what: "keys before RoPE: this model's position embedding is not known to policies"
+            .to_owned(),
         mend: "choose a policy that stores keys after RoPE".to_owned(),
     })
 }

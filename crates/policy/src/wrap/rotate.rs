@@ -51,7 +51,11 @@ impl Method for Rotate {
         vec![
             Setting { name: "keys", unit: "true/false", about: "rotate queries and keys" },
             Setting { name: "values", unit: "true/false", about: "rotate values" },
-            Setting { name: "signs", unit: "true/false", about: "random signs before the rotation" },
+            Setting {
+                name: "signs",
+                unit: "true/false",
+                about: "random signs before the rotation",
+            },
             Setting { name: "policy", unit: "policy", about: "what stores the rotated rows" },
         ]
     }
@@ -88,7 +92,7 @@ impl KvCachePolicy for Rotated {
 /// Sylvester's Hadamard matrix of `n` rows, a power of two, over `sqrt(n)`, row-major.
 pub(crate) fn hadamard(n: usize) -> Vec<f32> {
     let scale = 1.0 / (n as f32).sqrt();
-    let sign = |row: usize, column: usize| (row & column).count_ones() % 2 == 0;
+    let sign = |row: usize, column: usize| (row & column).count_ones().is_multiple_of(2);
     (0..n * n).map(|i| if sign(i / n, i % n) { scale } else { -scale }).collect()
 }
 

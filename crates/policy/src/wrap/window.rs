@@ -17,8 +17,8 @@ use crate::method::{Method, Nested, Setting};
 use crate::packed::{PackedCache, Side};
 use crate::view::{Chain, rows};
 use crate::{
-    Append, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError,
-    Promise, Registry, Step, Tile,
+    Append, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise,
+    Registry, Step, Tile,
 };
 
 /// The settings of a window.
@@ -51,7 +51,11 @@ impl Method for Window {
 
     fn settings() -> Vec<Setting> {
         vec![
-            Setting { name: "sinks", unit: "tokens", about: "tokens at the beginning in full precision" },
+            Setting {
+                name: "sinks",
+                unit: "tokens",
+                about: "tokens at the beginning in full precision",
+            },
             Setting { name: "recent", unit: "tokens", about: "newest tokens in full precision" },
             Setting { name: "block", unit: "tokens", about: "how many leave the window together" },
             Setting { name: "full", unit: "format", about: "format of full precision" },
@@ -110,7 +114,11 @@ pub(crate) struct Windowed {
 
 impl Windowed {
     /// Tokens leave a window of `recent` in blocks of `block` for `policy`.
-    pub(crate) fn new((recent, block): (usize, usize), full: Side, policy: Arc<dyn KvCachePolicy>) -> Self {
+    pub(crate) fn new(
+        (recent, block): (usize, usize),
+        full: Side,
+        policy: Arc<dyn KvCachePolicy>,
+    ) -> Self {
         Self { bounds: Bounds { sinks: 0, recent, block }, full, policy }
     }
 }
@@ -226,9 +234,9 @@ impl LayerCache for Cache {
             let seen = (1..=queries.visible.len()).map(|i| first + i);
             queries.over(seen.map(|seen| part(seen, self.bounds.left(seen))).collect())
         };
-        let mut attended = self.recent.attend(&read(&|seen, left| {
-            left - before..seen.saturating_sub(sinks + before)
-        }))?;
+        let mut attended = self
+            .recent
+            .attend(&read(&|seen, left| left - before..seen.saturating_sub(sinks + before)))?;
         if sinks > 0 {
             attended = attended.merge(self.sinks.attend(&read(&|seen, _| 0..seen.min(sinks)))?);
         }

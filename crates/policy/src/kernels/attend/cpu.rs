@@ -160,11 +160,11 @@ impl Job<'_> {
         };
         if self.rows > FEW_ROWS {
             let parts = parts.min(self.rows.div_ceil(ROW_BLOCK));
-            cut(0..self.rows, parts)
-                .map(|rows| Task { head, rows, pages: pages.clone() })
-                .collect()
+            cut(0..self.rows, parts).map(|rows| Task { head, rows, pages: pages.clone() }).collect()
         } else {
-            cut(pages.clone(), parts).map(|pages| Task { head, rows: 0..self.rows, pages }).collect()
+            cut(pages.clone(), parts)
+                .map(|pages| Task { head, rows: 0..self.rows, pages })
+                .collect()
         }
     }
 

@@ -41,12 +41,10 @@ pub fn attend(queries: &Queries, view: &dyn CacheView) -> Result<Attended, Polic
     };
     // Rows that read nothing have summed hidden tokens, each with weight 1.
     let nothing = max.clone().lower_equal_elem(NOTHING / 2.0);
-    let output = (weighted / sum.clone()).mask_fill(nothing.clone().expand([b, max.dims()[1], max.dims()[2], d]), 0.0);
+    let output = (weighted / sum.clone())
+        .mask_fill(nothing.clone().expand([b, max.dims()[1], max.dims()[2], d]), 0.0);
     let log_sum = (max + sum.log()).mask_fill(nothing, NOTHING);
-    Ok(Attended {
-        output: output.reshape([b, hq, s, d]),
-        log_sum: log_sum.reshape([b, hq, s, 1]),
-    })
+    Ok(Attended { output: output.reshape([b, hq, s, d]), log_sum: log_sum.reshape([b, hq, s, 1]) })
 }
 
 /// How much attention each token of a view receives: the softmax weights of the queries, summed
@@ -113,7 +111,8 @@ fn hidden(visible: &[Range<usize>], tokens: &Range<usize>, device: &Device) -> T
     let (s, n) = (visible.len(), tokens.len());
     let bound = |bound: fn(&Range<usize>) -> usize| {
         let bounds: Vec<i32> = visible.iter().map(|range| bound(range) as i32).collect();
-        let bounds = Tensor::<1, Int>::from_data(TensorData::new(bounds, [s]), (device, DType::I32));
+        let bounds =
+            Tensor::<1, Int>::from_data(TensorData::new(bounds, [s]), (device, DType::I32));
         bounds.reshape([s, 1]).expand([s, n])
     };
     let token =
