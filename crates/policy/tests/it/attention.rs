@@ -30,10 +30,11 @@ fn check(name: &str, sizes: [usize; 6], device: &Device, bound: f64) {
     let q = random(b * hq * steps * d, d, 13);
     let scale = 1.0 / (d as f32).sqrt();
     let position = held - steps;
-    let queries = Queries { queries: tensor(&q, [b, hq, steps, d], device), position, scale };
+    let queries = Queries::causal(tensor(&q, [b, hq, steps, d], device), position, scale);
     let got = cache
-        .attend(queries)
+        .attend(&queries)
         .expect("attention")
+        .output
         .into_data_as::<f32>()
         .try_to_vec::<f32>()
         .expect("f32");
@@ -86,11 +87,17 @@ fn the_tensor_op_reference_agrees_with_the_kernel() {
     cache.append(append).expect("rows that fit");
     for (steps, position) in [(1, 599), (100, 500), (300, 0)] {
         let q = tensor(&random(2 * 4 * steps * 64, 64, 23), [2, 4, steps, 64], &device);
-        let queries = || Queries { queries: q.clone(), position, scale: 0.125 };
-        let fused = cache.attend(queries()).expect("the kernel");
-        let plain = kvr_policy::kernels::reference_attention(queries(), cache.view())
-            .expect("the reference");
-        let worst: f32 = (fused - plain).abs().max().into_scalar();
-        assert!(worst < 2e-5, "{steps} queries at {position}: {worst}");
+        let queries = Queries::causal(q, position, 0.125);
+        // Causal, in a band, and with queries that read nothing.
+        let band = (0..steps).map(|i| (position + i).saturating_sub(40)..position + i + 1);
+        let gaps = (0..steps).map(|i| if i % 3 == 0 { 9..9 } else { 200..300 });
+        for queries in [queries.over(band.collect()), queries.over(gaps.collect()), queries] {
+            let fused = cache.attend(&queries).expect("the kernel");
+            let plain = kvr_policy::kernels::reference_attention(&queries, cache.view())
+                .expect("the reference");
+            let worst = |a: Tensor<4>, b: Tensor<4>| -> f32 { (a - b).abs().max().into_scalar() };
+            let off = worst(fused.output, plain.output).max(worst(fused.log_sum, plain.log_sum));
+            assert!(off < 2e-5, "{steps} queries at {position}: {off}");
+        }
     }
 }

@@ -110,10 +110,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let registry = Registry::builtin();
     let error =
         registry.policy("k8v4").expect("built in").layer(&geometry(1, 1, 1, 48, &device)).err();
-    assert!(
-        matches!(error, Some(PolicyError::BlockSize { block: 32, head_dim: 48, .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(PolicyError::BlockSize { block: 32, size: 48, .. })), "{error:?}");
 
     let policy = registry.policy("fp16").expect("built in");
     let mut cache = policy.layer(&geometry(1, 4, 2, 32, &device)).expect("a cache");

@@ -59,3 +59,32 @@ fn a_pair_stores_zeros_constants_and_extremes_without_surprise() {
         }
     }
 }
+
+#[test]
+fn m_formats_equal_mlx_bit_for_bit() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/mlx_quantize.safetensors");
+    let file = std::fs::read(path).expect("the golden file is part of the repository");
+    let tensors = SafeTensors::deserialize(&file).expect("a valid golden file");
+    let tensor = |name: &str| tensors.tensor(name).expect(name).data().to_vec();
+    let rows = f32s(&tensor("rows"));
+    let halves = |bytes: &[u8]| -> Vec<u16> {
+        bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect()
+    };
+    for bits in [2, 3, 4, 6, 8] {
+        for group in [32, 64, 128] {
+            let name = format!("m{bits}g{group}");
+            let format = kvr_policy::Registry::builtin().format(&name).expect("a family");
+            let layout = format.layout();
+            let blocks = rows.len() / group;
+            let mut codes = vec![0u32; blocks * layout.code_words];
+            let mut scales = vec![f16::ZERO; blocks * layout.scales];
+            format.encode_blocks(&rows, &mut codes, &mut scales);
+            let words: Vec<u8> = codes.iter().flat_map(|word| word.to_le_bytes()).collect();
+            assert!(words == tensor(&format!("{name}.codes")), "{name}: codes");
+            for (i, part) in ["scales", "biases"].into_iter().enumerate() {
+                let ours: Vec<u16> = scales[i..].iter().step_by(2).map(|s| s.to_bits()).collect();
+                assert_eq!(ours, halves(&tensor(&format!("{name}.{part}"))), "{name}: {part}");
+            }
+        }
+    }
+}

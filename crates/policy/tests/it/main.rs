@@ -2,6 +2,7 @@
 
 mod attention;
 mod cache;
+mod contract;
 mod formats;
 mod gpu;
 mod shaders;

@@ -1,8 +1,10 @@
 //! What several tests need: goldens, random rows, a float64 attention.
 
+use std::sync::Arc;
+
 use burn::Tensor;
 use burn::tensor::{Device, DeviceKind, TensorData};
-use kvr_policy::LayerGeometry;
+use kvr_policy::{Format, LayerGeometry, Registry};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -10,6 +12,26 @@ use rand_chacha::ChaCha8Rng;
 pub(crate) fn golden() -> Vec<u8> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/block_formats.safetensors");
     std::fs::read(path).expect("the golden file is part of the repository")
+}
+
+/// Every format with a name of its own, and of every family some.
+pub(crate) fn every_format() -> Vec<Arc<dyn Format>> {
+    let registry = Registry::builtin();
+    let more = [
+        "a2g32",
+        "a3g32",
+        "a4g64",
+        "a6g32c0.9",
+        "a8g64",
+        "s2g32",
+        "s3g64",
+        "s4g32",
+        "m3g32",
+        "m4g64",
+    ];
+    let books = ["nf2g32", "nf3g32", "nf4g64", "lm2g32", "lm3g64", "lm4g32"];
+    let named = more.iter().chain(&books).map(|name| registry.format(name).expect(name));
+    registry.formats().cloned().chain(named).collect()
 }
 
 pub(crate) fn f32s(bytes: &[u8]) -> Vec<f32> {
@@ -42,6 +64,7 @@ pub(crate) fn geometry(
         query_heads,
         kv_heads,
         head_dim,
+        rope: None,
         device: device.clone(),
     }
 }

@@ -3,7 +3,7 @@
 use burn::Tensor;
 use burn::tensor::Device;
 use kvr_policy::wrap::PostPrefill;
-use kvr_policy::{Append, KvCachePolicy, LayerCache, LayerGeometry, Queries, Registry};
+use kvr_policy::{Append, KvCachePolicy, LayerCache, LayerGeometry, Registry, Step};
 
 use crate::support::{geometry, random, tensor};
 
@@ -19,9 +19,9 @@ fn rows(heads: usize, steps: usize, seed: u64) -> Tensor<4> {
 fn step(cache: &mut dyn LayerCache, position: usize, steps: usize) -> Tensor<4> {
     let seed = 10 * position as u64;
     let (keys, values) = (rows(HKV, steps, seed), rows(HKV, steps, seed + 1));
-    cache.append(Append { keys, values, position }).expect("rows that fit");
-    let queries = Queries { queries: rows(HQ, steps, seed + 2), position, scale: 0.125 };
-    cache.attend(queries).expect("attention")
+    let new = Append { keys, values, position };
+    let queries = rows(HQ, steps, seed + 2);
+    cache.step(Step { new, queries, scale: 0.125 }).expect("rows that fit")
 }
 
 fn values(tensor: Tensor<4>) -> Vec<f32> {
@@ -66,7 +66,7 @@ fn a_rule_for_a_head_changes_that_head_only() {
     let bytes = parts.each_ref().map(|part| part.footprint().held());
     assert_eq!(2 * ours.footprint().held(), bytes[0] + bytes[1]);
     let tile = ours.view().tile(1).expect("the second tile");
-    assert_eq!((tile.positions.clone(), tile.keys.dims()), (256..308, [1, HKV, 52, D]));
+    assert_eq!((tile.tokens.clone(), tile.keys.dims()), (256..308, [1, HKV, 52, D]));
 }
 
 #[test]
