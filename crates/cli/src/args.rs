@@ -5,8 +5,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use kvr_eval::table::Format;
 
 use crate::commands::{
-    bench, compare, diff, eval, generate, logits, memory, merge, plan, plot, report, reproduce,
-    show, sweep,
+    bench, compare, diff, eval, generate, logits, memory, merge, new, plan, plot, policies, report,
+    reproduce, show, sweep,
 };
 
 /// What does a key-value cache policy cost in quality, and what does it save in memory and time?
@@ -62,10 +62,13 @@ pub(crate) enum Command {
     Report(report::Args),
     /// Logits through a policy's cache, as safetensors.
     Logits(logits::Args),
+    /// A crate for a policy of one's own.
+    #[command(after_help = new::EXAMPLES)]
+    New(new::Args),
     /// The models that have a name.
     Models,
-    /// The policies and storage formats.
-    Policies,
+    /// The policies, methods and storage formats, or one of them explained.
+    Policies(policies::Args),
     /// The protocols and modes.
     Protocols,
     /// The texts that have a name.
@@ -79,8 +82,8 @@ const DEFAULT_POLICIES: &str = "fp16,k8v8,k8v4,k4v8,k4v4";
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PolicyArgs {
-    /// Policies, comma-separated: names (`kvr policies`), <key format>:<value format>, or
-    /// base[selector=policy;…] for single layers and heads.
+    /// Policies, comma-separated: names (`kvr policies`), <key format>:<value format>,
+    /// method(setting=value;…), FILE.toml, or base[selector=policy;…] for single layers and heads.
     #[arg(long, value_delimiter = ',', default_value = DEFAULT_POLICIES, conflicts_with_all = ["kvq", "kvq_key", "kvq_val"])]
     pub(crate) policy: Vec<String>,
     /// Bits of keys and values, as in KVSplit.

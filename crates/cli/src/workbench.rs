@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kvr_eval::EvalError;
+use kvr_eval::policies::find;
 use kvr_models::{Hub, Model, ModelSource};
 use kvr_policy::{KvCachePolicy, Registry};
 
@@ -24,7 +25,7 @@ pub(crate) fn policies(
     };
     let mut policies: Vec<Arc<dyn KvCachePolicy>> = Vec::new();
     for name in names {
-        let policy = registry.policy(name.trim())?;
+        let policy = find(registry, &name)?;
         if policies.iter().all(|p| p.name() != policy.name()) {
             policies.push(policy);
         }
@@ -39,7 +40,7 @@ pub(crate) fn with_baseline(
     registry: &Registry,
 ) -> anyhow::Result<(Vec<Arc<dyn KvCachePolicy>>, bool)> {
     let baseline = match wanted {
-        Some(name) => Some(registry.policy(name)?),
+        Some(name) => Some(find(registry, name)?),
         None => policies.iter().find(|p| p.name() == "fp16").cloned(),
     };
     let Some(baseline) = baseline else { return Ok((policies, false)) };

@@ -254,6 +254,12 @@ impl<'a> Experiment<'a> {
                 "a single block of text: no standard error; give more text or --chunks".into(),
             );
         }
+        if !policy.promise().streaming_exact {
+            warnings.push(format!(
+                "{} is not streaming-exact: its numbers depend on --batch ({} tokens a step here)",
+                cell.policy, self.batch
+            ));
+        }
         if self.model.sha256.is_none() {
             warnings.push("random weights: perplexity means nothing, speed and memory do".into());
         }

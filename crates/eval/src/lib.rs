@@ -14,6 +14,7 @@ pub mod generate;
 pub mod memory;
 pub mod metrics;
 pub mod plot;
+pub mod policies;
 pub mod protocols;
 pub mod record;
 pub mod report;

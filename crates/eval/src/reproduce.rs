@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::EvalError;
 use crate::capacity;
 use crate::experiment::Settings;
+use crate::policies::find;
 use crate::record::Record;
 
 /// A published table.
@@ -215,7 +216,7 @@ impl Published {
         let mut policies: Vec<Arc<dyn KvCachePolicy>> = Vec::new();
         for name in baseline.chain(self.rows.iter().filter_map(|row| row.policy.as_deref())) {
             if policies.iter().all(|p| p.name() != name) {
-                policies.push(registry.policy(name)?);
+                policies.push(find(registry, name)?);
             }
         }
         Ok(policies)

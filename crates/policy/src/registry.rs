@@ -7,7 +7,8 @@ use crate::builtin::Pair;
 use crate::error::nearest_names;
 use crate::formats::FormatFamily;
 use crate::method::{Method, MethodEntry};
-use crate::wrap::ByLayer;
+use crate::scorer::TokenScorer;
+use crate::wrap::{ByLayer, Evict};
 use crate::{Format, KvCachePolicy, PolicyError, builtin, formats, notation, wrap};
 
 /// One named policy.
@@ -96,6 +97,14 @@ impl Registry {
         }
         self.methods.insert(M::NAME, MethodEntry::new::<M>());
         Ok(())
+    }
+
+    /// Adds a token scorer: the policy that evicts by it, with its name and settings.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn add_scorer<S: TokenScorer>(&mut self) -> Result<(), PolicyError> {
+        self.add_method::<Evict<S>>()
     }
 
     /// Adds the policy of a TOML text under the `name` in it.

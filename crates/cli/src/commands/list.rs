@@ -1,9 +1,8 @@
-//! `kvr models`, `kvr policies`, `kvr datasets`: what there is.
+//! `kvr models`, `kvr protocols`, `kvr datasets`: what there is.
 
 use kvr_eval::table::{Format, Table};
 use kvr_eval::{dataset, protocols};
 use kvr_models::{ALIASES, Hub, geometries, geometry};
-use kvr_policy::Registry;
 
 use crate::output::write_out;
 
@@ -31,25 +30,6 @@ pub(crate) fn models() -> anyhow::Result<()> {
     show(2, &["model", "what", "layers", "query heads", "kv heads", "head_dim", "context"], rows)?;
     write_out(
         "Also: a folder with config.json, tokenizer.json and safetensors; hub:owner/name[@revision].\n",
-    )
-}
-
-pub(crate) fn policies(registry: &Registry) -> anyhow::Result<()> {
-    let rows =
-        registry.policies().map(|(name, entry)| vec![name.to_owned(), entry.summary.clone()]);
-    show(2, &["policy", "what"], rows.collect())?;
-    let rows = registry.formats().map(|format| {
-        let layout = format.layout();
-        vec![
-            format.name().to_owned(),
-            format!("{}", layout.bits_per_value()),
-            layout.values.to_string(),
-            if format.wgsl().is_some() { "yes" } else { "no" }.to_owned(),
-        ]
-    });
-    show(1, &["format", "bits per value", "block", "on GPUs"], rows.collect())?;
-    write_out(
-        "Any two formats make a policy: <key format>:<value format>, such as q8_0:q4_1.\nLayers and heads can have their own: base[selector=policy;…], such as k8v4[first 2=fp16;5.0=k8v8].\n",
     )
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let source: ModelSource = args.model.parse()?;
-    let policy = registry.policy(&args.policy)?;
+    let policy = kvr_eval::policies::find(registry, &args.policy)?;
     if args.step == Some(0) {
         return Err(Usage("--step 0: append at least one token a step".to_owned()).into());
     }

@@ -17,6 +17,7 @@ use crate::baseline::BaselineFile;
 use crate::dataset::Dataset;
 use crate::experiment::{Experiment, Lineup};
 use crate::files::{self, LineFile};
+use crate::policies::find;
 use crate::record::{Provenance, Record, ResultFolder, read_lines};
 use crate::runner::Reference;
 
@@ -74,7 +75,7 @@ impl Sweep<'_> {
         reporter: &dyn Reporter,
     ) -> Result<Vec<Record>, EvalError> {
         let names = self.grid.policies();
-        let policies = names.iter().map(|name| self.registry.policy(name));
+        let policies = names.iter().map(|name| find(self.registry, name));
         let policies = policies.collect::<Result<Vec<_>, _>>()?;
         let groups = self.grid.groups();
         let sources = groups.iter().map(|group| group.model.parse::<ModelSource>());

@@ -40,6 +40,7 @@ const STRUCTS: u64 = 4096;
 /// # Errors
 /// The first rule that the policy breaks, and where.
 pub fn check(policy: &dyn KvCachePolicy) -> Result<(), Failure> {
+    let _turn = heap::alone();
     let geometry = geometry(&Device::flex());
     let kit = Kit { policy, rows: Rows::random(&geometry, TOKENS, 7), geometry };
     let first = kit.run(&mut *kit.cache()?, TOKENS)?;

@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The system's allocator with a count of live bytes. Install it in a test binary:
 ///
@@ -11,12 +12,18 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 /// ```
 ///
 /// The contract then compares what a policy reports with what is alive. The count is of the whole
-/// process: run such tests one to a process (as `cargo nextest` does) or with `--test-threads 1`.
+/// process, so contracts are checked one at a time; other tests belong into another binary.
 #[derive(Debug, Clone, Copy)]
 pub struct CountingHeap;
 
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Held while a contract is checked: a second one beside it would be counted too.
+pub(super) fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Bytes alive in this process, where [`CountingHeap`] is installed.
 pub(super) fn live() -> Option<isize> {
