@@ -5,8 +5,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use kvr_eval::table::Format;
 
 use crate::commands::{
-    bench, compare, diff, eval, generate, logits, memory, merge, new, plan, plot, policies, report,
-    reproduce, show, sweep,
+    bench, calibrate, compare, diff, eval, generate, logits, memory, merge, new, plan, plot,
+    policies, report, reproduce, search, show, sweep,
 };
 
 /// What does a key-value cache policy cost in quality, and what does it save in memory and time?
@@ -62,6 +62,12 @@ pub(crate) enum Command {
     Report(report::Args),
     /// Logits through a policy's cache, as safetensors.
     Logits(logits::Args),
+    /// A policy for each layer, within a budget of bits.
+    #[command(after_help = search::EXAMPLES)]
+    Search(search::Args),
+    /// Fits a method's settings to a model on a text.
+    #[command(after_help = calibrate::EXAMPLES)]
+    Calibrate(calibrate::Args),
     /// A crate for a policy of one's own.
     #[command(after_help = new::EXAMPLES)]
     New(new::Args),

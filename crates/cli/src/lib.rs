@@ -60,6 +60,8 @@ fn dispatch(command: &Command, registry: &Registry) -> anyhow::Result<()> {
         Command::Report(args) => commands::report::run(args),
         Command::Logits(args) => commands::logits::run(args, registry),
         Command::Models => commands::list::models(),
+        Command::Calibrate(args) => commands::calibrate::run(args, registry),
+        Command::Search(args) => commands::search::run(args, registry),
         Command::New(args) => commands::new::run(args),
         Command::Policies(args) => commands::policies::run(args, registry),
         Command::Protocols => commands::list::protocols(),

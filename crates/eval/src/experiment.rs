@@ -142,6 +142,23 @@ impl<'a> Experiment<'a> {
         })
     }
 
+    /// Runs every window through a policy's caches and makes no logits: for policies that watch.
+    ///
+    /// # Errors
+    /// When the policy can't serve the model, or the device fails.
+    pub fn feed(
+        &self,
+        policy: &Arc<dyn KvCachePolicy>,
+        progress: &mut dyn FnMut(),
+    ) -> Result<(), EvalError> {
+        let mut session = Session::new(&self.model.decoder, policy, self.mode)?;
+        for window in &self.plan.windows {
+            session.run(window, self.batch)?;
+            progress();
+        }
+        Ok(())
+    }
+
     /// Number of windows.
     pub fn windows(&self) -> usize {
         self.plan.windows.len()
@@ -313,6 +330,7 @@ impl<'a> Experiment<'a> {
 
     fn memory(&self, policy: &Arc<dyn KvCachePolicy>) -> Result<Memory, EvalError> {
         let geometry = &self.model.decoder.spec().geometry;
-        memory::record(geometry, &**policy, geometry.max_positions, self.model.decoder.device())
+        // Policies that evict or keep a window cost other bytes a token at other lengths.
+        memory::record(geometry, &**policy, self.ctx, self.model.decoder.device())
     }
 }

@@ -4,6 +4,7 @@
 //! This crate names no policy and no model.
 
 pub mod baseline;
+pub mod calibration;
 pub mod capacity;
 pub mod dataset;
 pub mod diff;
@@ -20,6 +21,7 @@ pub mod record;
 pub mod report;
 pub mod reproduce;
 pub mod runner;
+pub mod search;
 pub mod session;
 pub mod speed;
 mod summary;

@@ -11,6 +11,7 @@
 mod attended;
 mod budget;
 pub mod builtin;
+mod calibration;
 mod error;
 mod footprint;
 pub mod formats;
@@ -31,6 +32,7 @@ pub use half::f16;
 
 pub use attended::{Attended, NOTHING};
 pub use budget::Budget;
+pub use calibration::LayerRows;
 pub use error::{PolicyError, nearest_names};
 pub use footprint::Footprint;
 pub use formats::{BlockLayout, Format};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise, Registry};
+use crate::{KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Promise, Registry};
 use crate::{error::nearest_names, notation};
 
 /// A family of policies. Its fields are the settings that `--policy FILE.toml` and
@@ -27,6 +27,18 @@ pub trait Method: Default + Serialize + DeserializeOwned + 'static {
     /// # Errors
     /// When a setting makes no sense, or names what does not exist.
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError>;
+
+    /// Fits settings to what a model wrote on a text, one entry a layer: `kvr calibrate`.
+    ///
+    /// # Errors
+    /// When the method has nothing to fit, or a setting makes no sense.
+    fn calibrate(&mut self, rows: &[LayerRows]) -> Result<(), PolicyError> {
+        let _ = rows;
+        Err(PolicyError::Unsupported {
+            what: format!("{} has nothing to calibrate", Self::NAME),
+            mend: "use it as it is".to_owned(),
+        })
+    }
 }
 
 /// One setting of a method.
@@ -54,7 +66,11 @@ pub struct MethodEntry {
     /// The default of every setting.
     pub defaults: toml::Table,
     build: Build,
+    calibrate: Calibrate,
 }
+
+/// Settings fitted to what a model wrote.
+type Calibrate = fn(toml::Table, &[LayerRows]) -> Result<toml::Table, PolicyError>;
 
 /// Makes the policy of some settings, and says all settings with the defaults filled in.
 type Build = fn(toml::Table, &Registry) -> Result<(Arc<dyn KvCachePolicy>, toml::Table), String>;
@@ -71,12 +87,17 @@ impl MethodEntry {
             settings: M::settings(),
             defaults: table(&M::default()),
             build: |settings, registry| {
-                let method: M = settings.try_into().map_err(|e| {
-                    // The first line says what is wrong; the rest quotes a text that is not there.
-                    e.to_string().lines().next().unwrap_or_default().to_owned()
-                })?;
+                let method: M = read(settings)?;
                 let full = toml::Table::try_from(&method).map_err(|e| e.to_string())?;
                 Ok((method.policy(registry).map_err(|e| e.to_string())?, full))
+            },
+            calibrate: |settings, rows| {
+                let wrong = |problem| PolicyError::Settings { policy: M::NAME.to_owned(), problem };
+                let mut method: M = read(settings).map_err(wrong)?;
+                method.calibrate(rows)?;
+                let table = toml::Table::try_from(&method).map_err(|e| wrong(e.to_string()))?;
+                let name = ("method".to_owned(), M::NAME.into());
+                Ok(std::iter::once(name).chain(table).collect())
             },
         }
     }
@@ -88,23 +109,48 @@ impl MethodEntry {
         settings: toml::Table,
         registry: &Registry,
     ) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
+        self.check(name, &settings)?;
         let wrong = |problem| PolicyError::Settings { policy: name.to_owned(), problem };
+        let (policy, full) = (self.build)(settings, registry).map_err(wrong)?;
+        let config = notation::write(self.name, &full);
+        Ok(Arc::new(Named { name: name.to_owned(), config, policy }))
+    }
+
+    /// The settings, with what can be fitted fitted to `rows`, as a table that
+    /// [`Registry::policy_of_table`] takes.
+    ///
+    /// # Errors
+    /// As [`Method::calibrate`].
+    pub fn calibrated(
+        &self,
+        settings: toml::Table,
+        rows: &[LayerRows],
+    ) -> Result<toml::Table, PolicyError> {
+        self.check(self.name, &settings)?;
+        (self.calibrate)(settings, rows)
+    }
+
+    /// Refuses settings that the method does not have.
+    fn check(&self, name: &str, settings: &toml::Table) -> Result<(), PolicyError> {
         let known = || self.settings.iter().map(|setting| setting.name);
         if let Some(unknown) = settings.keys().find(|key| known().all(|name| name != *key)) {
             let nearest = nearest_names(unknown, known());
             let hint = nearest.first().map_or(String::new(), |near| format!(", nearest: '{near}'"));
-            return Err(wrong(format!(
+            let problem = format!(
                 "{} has no setting '{unknown}'{hint} (`kvr policies {}` lists them)",
                 self.name, self.name
-            )));
+            );
+            return Err(PolicyError::Settings { policy: name.to_owned(), problem });
         }
-        let (policy, full) = (self.build)(settings, registry).map_err(wrong)?;
-        Ok(Arc::new(Named {
-            name: name.to_owned(),
-            config: notation::write(self.name, &full),
-            policy,
-        }))
+        Ok(())
     }
+}
+
+fn read<M: Method>(settings: toml::Table) -> Result<M, String> {
+    settings.try_into().map_err(|e| {
+        // The first line says what is wrong; the rest quotes a text that is not there.
+        e.to_string().lines().next().unwrap_or_default().to_owned()
+    })
 }
 
 /// A policy that a setting names: by name or notation, or as a table of its own.

@@ -156,8 +156,8 @@ impl Registry {
             return Ok(Arc::new(ByLayer::parse(name, self)?));
         }
         if name.contains('(') {
-            let (method, settings) = notation::parse(name)?;
-            return self.method(method)?.policy(name, settings, self);
+            let (method, settings) = self.method_and_settings(name)?;
+            return method.policy(name, settings, self);
         }
         if let Some((keys, values)) = name.split_once(':') {
             return Ok(Arc::new(Pair::new(name, self.format(keys)?, self.format(values)?)));
@@ -214,6 +214,21 @@ impl Registry {
             });
         };
         self.method(&method)?.policy(given.as_deref().unwrap_or(name), table, self)
+    }
+
+    /// A method and settings, as `name` or `name(setting=value;…)` says.
+    ///
+    /// # Errors
+    /// When there is no such method, or the notation is broken.
+    pub fn method_and_settings(
+        &self,
+        text: &str,
+    ) -> Result<(&MethodEntry, toml::Table), PolicyError> {
+        if !text.contains('(') {
+            return Ok((self.method(text)?, toml::Table::new()));
+        }
+        let (name, settings) = notation::parse(text)?;
+        Ok((self.method(name)?, settings))
     }
 
     /// The method of that name.

@@ -1,6 +1,7 @@
 //! One command a file: its flags and what it does.
 
 pub(crate) mod bench;
+pub(crate) mod calibrate;
 pub(crate) mod compare;
 pub(crate) mod diff;
 pub(crate) mod doctor;
@@ -16,5 +17,6 @@ pub(crate) mod plot;
 pub(crate) mod policies;
 pub(crate) mod report;
 pub(crate) mod reproduce;
+pub(crate) mod search;
 pub(crate) mod show;
 pub(crate) mod sweep;

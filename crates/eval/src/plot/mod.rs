@@ -7,12 +7,14 @@
 
 mod charts;
 mod figures;
+mod front;
 mod picture;
 
 use crate::EvalError;
 use crate::record::Record;
 
 pub use self::figures::ALL;
+pub use self::front::Front;
 pub use self::picture::Picture;
 
 /// A kind of picture.

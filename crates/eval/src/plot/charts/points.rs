@@ -7,7 +7,7 @@ use super::{LABEL, anchored, axes, colour, headed, legend, picture, range};
 use crate::EvalError;
 use crate::plot::picture::Picture;
 
-/// A point; both coordinates are better when they are lower.
+/// A point; both coordinates are better when they are lower. One without a name is drawn small.
 pub(in crate::plot) struct Point {
     pub(in crate::plot) name: String,
     pub(in crate::plot) x: f64,
@@ -40,7 +40,7 @@ impl Points {
         let front = front(&self.points);
         let on_front = |point: &Point| front.iter().any(|p| std::ptr::eq(*p, point));
         // Many names would cover each other: then only the front is named.
-        let crowded = self.points.len() > 16;
+        let crowded = self.points.iter().filter(|p| !p.name.is_empty()).count() > 16;
         picture((1200, 860), |area| {
             let body = headed(area, &self.title, &self.subtitle)?;
             let mut chart = ChartBuilder::on(&body)
@@ -59,7 +59,8 @@ impl Points {
                 let shade = colour(if on_front(point) { 1 } else { 0 });
                 let bar = [(point.x, point.y - point.error), (point.x, point.y + point.error)];
                 chart.draw_series([PathElement::new(bar, shade.stroke_width(2))])?;
-                chart.draw_series([Circle::new((point.x, point.y), 7, shade.filled())])?;
+                let size = if point.name.is_empty() { 2 } else { 7 };
+                chart.draw_series([Circle::new((point.x, point.y), size, shade.filled())])?;
                 if crowded && !on_front(point) {
                     continue;
                 }

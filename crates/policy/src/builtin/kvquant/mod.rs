@@ -9,6 +9,8 @@
 //! every row keeps the same number of outliers, where KVQuant thresholds per channel; its first
 //! token in full precision is `window(sinks=1;recent=0;policy=…)` here.
 
+mod fit;
+
 use std::sync::Arc;
 
 use burn::Tensor;
@@ -19,16 +21,28 @@ use crate::formats::{Codebook, Outliers, Scale};
 use crate::method::{Method, Setting};
 use crate::packed::{PackedCache, Side};
 use crate::wrap::rekey::{Rekey, Rekeyed, rope_of};
-use crate::{Format, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Registry, Rope};
+use crate::{
+    Format, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Registry, Rope,
+};
 
 /// The settings of KVQuant.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KvQuant {
+    /// Bits of a key, 2, 3 or 4, for which levels are calibrated.
+    pub key_bits: u32,
+    /// Bits of a value, likewise.
+    pub value_bits: u32,
     /// Values of each row that are kept apart.
     pub outliers: usize,
     /// What was calibrated, one for each layer of the model.
     pub layers: Vec<LayerBooks>,
+}
+
+impl Default for KvQuant {
+    fn default() -> Self {
+        Self { key_bits: 3, value_bits: 3, outliers: 0, layers: Vec::new() }
+    }
 }
 
 /// What was calibrated for one layer.
@@ -52,6 +66,8 @@ impl Method for KvQuant {
 
     fn settings() -> Vec<Setting> {
         vec![
+            Setting { name: "key_bits", unit: "bits", about: "2, 3 or 4: levels of keys" },
+            Setting { name: "value_bits", unit: "bits", about: "2, 3 or 4: levels of values" },
             Setting { name: "outliers", unit: "values of a row", about: "kept apart in f16" },
             Setting {
                 name: "layers",
@@ -65,10 +81,24 @@ impl Method for KvQuant {
         if self.layers.is_empty() {
             return Err(PolicyError::Settings {
                 policy: Self::NAME.to_owned(),
-                problem: "it is not calibrated: `kvr calibrate --bits 3 --out FILE.toml` writes its settings for a model".to_owned(),
+                problem: "it is not calibrated: `kvr calibrate 'kvquant(key_bits=3)' --out FILE.toml` writes its settings for a model".to_owned(),
             });
         }
         Ok(Arc::new(self))
+    }
+
+    fn calibrate(&mut self, rows: &[LayerRows]) -> Result<(), PolicyError> {
+        for bits in [self.key_bits, self.value_bits] {
+            if ![2, 3, 4].contains(&bits) {
+                return Err(PolicyError::Settings {
+                    policy: Self::NAME.to_owned(),
+                    problem: format!("a codebook of {bits} bits: choose 2, 3 or 4"),
+                });
+            }
+        }
+        let fit = |rows| fit::fit(rows, self.key_bits, self.value_bits, self.outliers);
+        self.layers = rows.iter().map(fit).collect();
+        Ok(())
     }
 }
 
