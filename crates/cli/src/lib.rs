@@ -74,3 +74,8 @@ fn dispatch(command: &Command, registry: &Registry) -> anyhow::Result<()> {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So are those of the guide for authors of policies.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/writing-a-policy.md")]
+struct WritingAPolicy;

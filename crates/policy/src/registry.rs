@@ -162,8 +162,10 @@ impl Registry {
         if let Some((keys, values)) = name.split_once(':') {
             return Ok(Arc::new(Pair::new(name, self.format(keys)?, self.format(values)?)));
         }
-        if let Ok(format) = self.format(name) {
-            return Ok(Arc::new(Pair::new(name, format.clone(), format)));
+        match self.format(name) {
+            Ok(format) => return Ok(Arc::new(Pair::new(name, format.clone(), format))),
+            Err(wrong @ PolicyError::Settings { .. }) => return Err(wrong),
+            Err(_) => {}
         }
         let known = self.policies.keys().map(String::as_str).chain(self.methods.keys().copied());
         let nearest = nearest_names(name, known);
@@ -182,7 +184,7 @@ impl Registry {
     ) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         let table = text.parse::<toml::Table>().map_err(|e| PolicyError::Settings {
             policy: name.to_owned(),
-            problem: format!("no TOML: {}", e.to_string().trim_end().replace('\n', " ")),
+            problem: e.to_string().trim_end().replace('\n', " "),
         })?;
         self.policy_of_table(name, table)
     }

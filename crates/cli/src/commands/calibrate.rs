@@ -44,6 +44,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let (method, settings) = registry.method_and_settings(&args.method)?;
+    // Whether there is anything to fit, before a model is loaded.
+    method.calibrated(settings.clone(), &[])?;
     let hub = Hub::from_env();
     let dataset = Dataset::load(&args.dataset, &hub)?;
     let (backend, model) = workbench::load(&args.model, &args.device, &hub)?;

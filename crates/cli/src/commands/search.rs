@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kvr_eval::dataset::Dataset;
 use kvr_eval::experiment::{Experiment, Lineup, Settings};
+use kvr_eval::memory;
 use kvr_eval::plot::Front;
 use kvr_eval::policies::find;
 use kvr_eval::record::{Record, ResultFolder};
@@ -12,7 +13,7 @@ use kvr_eval::runner::Reference;
 use kvr_eval::search::front::{Choice, front, within};
 use kvr_eval::search::{Measured, Search};
 use kvr_eval::table::{Detail, Format, records_table, signed};
-use kvr_models::Hub;
+use kvr_models::{Hub, Model};
 use kvr_policy::{KvCachePolicy, Registry};
 
 use crate::args::{DeviceArgs, OutputFormat};
@@ -97,6 +98,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     for policy in &policies {
         model.decoder.caches(&**policy, 1)?;
     }
+    let per_token = geometry.values_per_token() as f64 / 8.0;
+    affordable(&policies[1..=search.candidates.len()], &model, bits)?;
     let settings = |chunks| Settings { ctx: args.ctx, chunks, ..Settings::default() };
     let calibration = Experiment::new(&model, &texts[0], &settings(Some(args.chunks)))?;
     let judging = Experiment::new(&model, &texts[1], &settings(args.held_out_chunks))?;
@@ -106,13 +109,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let sensitivity = measure(&calibration, &policies, &backend, "sensitivities")?;
     let measured = search.measured(&sensitivity)?;
     let front = front(&measured.losses, &measured.bytes);
-    let per_token = geometry.values_per_token() as f64 / 8.0;
     let Some(choice) = within(&front, bits * per_token) else {
-        let least = front.first().map_or(0.0, |choice| choice.bytes / per_token);
-        return Err(Usage(format!(
-            "--budget {bits}bpv: the smallest candidate needs {least:.3} bits per value"
-        ))
-        .into());
+        return Err(Usage(format!("--budget {bits}bpv: no candidate is that small")).into());
     };
     let name = args.out.file_name().map_or("found".into(), |name| name.to_string_lossy());
     let about = format!("{} bits per value for {}, found on {}", bits, model.name, texts[0].name);
@@ -152,6 +150,27 @@ fn bits(text: &str) -> anyhow::Result<f64> {
     number.ok().filter(|bits| bits.is_finite() && *bits > 0.0).ok_or_else(|| {
         Usage(format!("--budget {text}: write bits per value, such as 6.5bpv")).into()
     })
+}
+
+/// Refuses, before anything is measured, a budget that no candidate keeps.
+fn affordable(
+    candidates: &[Arc<dyn KvCachePolicy>],
+    model: &Model,
+    bits: f64,
+) -> anyhow::Result<()> {
+    let geometry = &model.decoder.spec().geometry;
+    let tokens = geometry.max_positions;
+    let mut least = f64::INFINITY;
+    for policy in candidates {
+        let bytes = memory::measure(geometry, &**policy, tokens, model.decoder.device())?.held();
+        let values = geometry.values_per_token() * tokens;
+        least = least.min(8.0 * bytes as f64 / values as f64);
+    }
+    if least <= bits {
+        return Ok(());
+    }
+    let need = format!("the smallest candidate needs {least:.3} bits per value");
+    Err(Usage(format!("--budget {bits}bpv: {need}: raise it, or add a candidate")).into())
 }
 
 fn measure(

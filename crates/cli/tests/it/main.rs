@@ -6,6 +6,7 @@ mod gpu;
 mod hub;
 mod logits;
 mod perplexity;
+mod policies;
 mod properties;
 mod support;
 mod sweep;

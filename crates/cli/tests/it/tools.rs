@@ -315,7 +315,15 @@ fn published_tables_are_set_beside_ours() {
     {
         assert!(shown.contains(words), "{words}");
     }
-    let missing =
-        json(&["reproduce", "quarot", "--dataset", "sample", "--chunks", "1", "--backend", "cpu"]);
-    assert_eq!(missing.iter().filter(|c| c["missing"].is_string()).count(), 27);
+    let missing = json(&[
+        "reproduce",
+        "flatquant",
+        "--dataset",
+        "sample",
+        "--chunks",
+        "1",
+        "--backend",
+        "cpu",
+    ]);
+    assert_eq!(missing.iter().filter(|c| c["missing"].is_string()).count(), 9);
 }
