@@ -3,6 +3,7 @@
 //! Every number here says how it was made: protocol and version, mode, standard error, provenance.
 //! This crate names no policy and no model.
 
+pub mod attention;
 pub mod baseline;
 pub mod calibration;
 pub mod capacity;

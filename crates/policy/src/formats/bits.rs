@@ -18,20 +18,21 @@ pub(super) fn pack<const BITS: usize>(codes: &[u8], words: &mut [u32]) {
     }
 }
 
-/// Calls `each(i, code)` for every code of the stream, in order.
+/// The 32 codes of `BITS` words. They come as an array of their own, because the compiler does not
+/// vectorise loops that write where they might also read.
 #[inline(always)]
-pub(super) fn unpack<const BITS: usize>(words: &[u32], mut each: impl FnMut(usize, u32)) {
+pub(super) fn unpack<const BITS: usize>(words: &[u32]) -> [u32; 32] {
     let mask = (1u32 << BITS) - 1;
-    for (chunk, words) in words.chunks_exact(BITS).enumerate() {
-        for i in 0..32 {
-            let (word, shift) = (i * BITS / 32, i * BITS % 32);
-            let mut code = words[word] >> shift;
-            if shift + BITS > 32 {
-                code |= words[word + 1] << (32 - shift);
-            }
-            each(32 * chunk + i, code & mask);
+    let mut codes = [0; 32];
+    for (i, code) in codes.iter_mut().enumerate() {
+        let (word, shift) = (i * BITS / 32, i * BITS % 32);
+        let mut bits = words[word] >> shift;
+        if shift + BITS > 32 {
+            bits |= words[word + 1] << (32 - shift);
         }
+        *code = bits & mask;
     }
+    codes
 }
 
 /// Runs `$body` with the constant `$bits` equal to `$value`, one of 2, 3, 4, 6 and 8.
@@ -78,7 +79,9 @@ mod tests {
             let mut back = vec![0u8; 64];
             with_bits!(width, BITS => {
                 pack::<BITS>(&codes, &mut words);
-                unpack::<BITS>(&words, |i, code| back[i] = code as u8);
+                for (back, words) in back.chunks_exact_mut(32).zip(words.chunks_exact(BITS)) {
+                    back.iter_mut().zip(unpack::<BITS>(words)).for_each(|(b, code)| *b = code as u8);
+                }
             });
             assert_eq!(codes, back, "{width} bits");
             let bit = |i: usize| words[i / 32] >> (i % 32) & 1;

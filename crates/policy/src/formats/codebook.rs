@@ -165,10 +165,16 @@ impl Format for Codebook {
         for (scaled, level) in levels.iter_mut().zip(&self.levels) {
             *scaled = level * scale;
         }
-        let values = &mut values[..self.group];
-        with_bits!(self.bits, BITS => unpack::<BITS>(words, |i, code| {
-            values[i] = levels[code as usize & 15];
-        }));
+        with_bits!(self.bits, BITS => {
+            for (values, words) in values.chunks_exact_mut(32).zip(words.chunks_exact(BITS)) {
+                let codes = unpack::<BITS>(words);
+                let mut block = [0.0f32; 32];
+                for (value, code) in block.iter_mut().zip(codes) {
+                    *value = levels[code as usize & 15];
+                }
+                values.copy_from_slice(&block);
+            }
+        });
     }
 
     fn wgsl(&self) -> Option<String> {

@@ -4,6 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::{BlockLayout, Format};
+use crate::kernels::simd::widen;
 
 /// The `f16` format.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +39,7 @@ impl Format for F16 {
 
     fn decode_blocks(&self, codes: &[u32], _: &[f16], values: &mut [f32]) {
         let halves: &[f16] = bytemuck::cast_slice(codes);
-        halves[..values.len()].convert_to_f32_slice(values);
+        widen(&halves[..values.len()], values);
     }
 
     fn wgsl(&self) -> Option<String> {

@@ -178,10 +178,16 @@ impl Format for Group {
             Range::Symmetric => -scale * (self.top() * 0.5),
             Range::MinMax | Range::Mlx => scales[1].to_f32(),
         };
-        let values = &mut values[..self.group];
-        with_bits!(self.bits, BITS => unpack::<BITS>(words, |i, code| {
-            values[i] = code as f32 * scale + offset;
-        }));
+        with_bits!(self.bits, BITS => {
+            for (values, words) in values.chunks_exact_mut(32).zip(words.chunks_exact(BITS)) {
+                let codes = unpack::<BITS>(words);
+                let mut block = [0.0f32; 32];
+                for (value, code) in block.iter_mut().zip(codes) {
+                    *value = code as f32 * scale + offset;
+                }
+                values.copy_from_slice(&block);
+            }
+        });
     }
 
     fn wgsl(&self) -> Option<String> {

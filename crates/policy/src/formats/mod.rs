@@ -27,6 +27,8 @@ use std::sync::Arc;
 
 use half::f16;
 
+use crate::wide;
+
 pub use self::bfloat16::Bf16;
 pub use self::codebook::{Codebook, Scale};
 pub use self::float16::F16;
@@ -92,26 +94,12 @@ pub trait Format: Debug + Send + Sync {
 
     /// Packs whole blocks one after the other, with the widest instructions of this CPU.
     fn encode_blocks(&self, values: &[f32], codes: &mut [u32], scales: &mut [f16]) {
-        let BlockLayout { values: n, code_words, scales: s } = self.layout();
-        pulp::Arch::new().dispatch(|| {
-            for (i, block) in values.chunks_exact(n).enumerate() {
-                self.encode(
-                    block,
-                    &mut codes[i * code_words..][..code_words],
-                    &mut scales[i * s..][..s],
-                );
-            }
-        });
+        encode_all(self, values, codes, scales);
     }
 
     /// Unpacks whole blocks one after the other, with the widest instructions of this CPU.
     fn decode_blocks(&self, codes: &[u32], scales: &[f16], values: &mut [f32]) {
-        let BlockLayout { values: n, code_words, scales: s } = self.layout();
-        pulp::Arch::new().dispatch(|| {
-            for (i, block) in values.chunks_exact_mut(n).enumerate() {
-                self.decode(&codes[i * code_words..][..code_words], &scales[i * s..][..s], block);
-            }
-        });
+        decode_all(self, codes, scales, values);
     }
 
     /// ggml's interleaved blocks of what is packed here: scales first, then codes.
@@ -123,6 +111,36 @@ pub trait Format: Debug + Send + Sync {
     /// number of blocks.
     fn read_ggml(&self, bytes: &[u8]) -> Option<(Vec<u32>, Vec<f16>)> {
         ggml::separate(self.layout(), bytes)
+    }
+}
+
+wide! {
+    fn encode_all<'a, F: (Format + ?Sized)>(
+        format: &'a F,
+        values: &'a [f32],
+        codes: &'a mut [u32],
+        scales: &'a mut [f16],
+    ) -> () {
+        let BlockLayout { values: n, code_words, scales: s } = format.layout();
+        for (i, block) in values.chunks_exact(n).enumerate() {
+            let codes = &mut codes[i * code_words..][..code_words];
+            format.encode(block, codes, &mut scales[i * s..][..s]);
+        }
+    }
+}
+
+wide! {
+    fn decode_all<'a, F: (Format + ?Sized)>(
+        format: &'a F,
+        codes: &'a [u32],
+        scales: &'a [f16],
+        values: &'a mut [f32],
+    ) -> () {
+        let BlockLayout { values: n, code_words, scales: s } = format.layout();
+        for (i, block) in values.chunks_exact_mut(n).enumerate() {
+            let codes = &codes[i * code_words..][..code_words];
+            format.decode(codes, &scales[i * s..][..s], block);
+        }
     }
 }
 

@@ -31,9 +31,11 @@ impl Format for Q5_0 {
     #[inline(always)]
     fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
         let scale = scales[0].to_f32();
-        for (value, code) in values[..32].iter_mut().zip(five_bit::unpack(words)) {
+        let mut block = [0.0f32; 32];
+        for (value, code) in block.iter_mut().zip(five_bit::unpack(words)) {
             *value = (f32::from(code) - 16.0) * scale;
         }
+        values[..32].copy_from_slice(&block);
     }
 
     fn wgsl(&self) -> Option<String> {

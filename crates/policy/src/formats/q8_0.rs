@@ -39,10 +39,11 @@ impl Format for Q8_0 {
     #[inline(always)]
     fn decode(&self, codes: &[u32], scales: &[f16], values: &mut [f32]) {
         let scale = scales[0].to_f32();
-        let codes: &[i8] = bytemuck::cast_slice(codes);
-        for (value, code) in values[..32].iter_mut().zip(&codes[..32]) {
+        let mut block = [0.0f32; 32];
+        for (value, code) in block.iter_mut().zip(bytemuck::cast_slice::<u32, i8>(codes)) {
             *value = f32::from(*code) * scale;
         }
+        values[..32].copy_from_slice(&block);
     }
 
     fn wgsl(&self) -> Option<String> {

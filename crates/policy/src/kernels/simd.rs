@@ -1,5 +1,59 @@
-//! Arithmetic in loops that the compiler vectorises. Call it inside `pulp::Arch::dispatch`, which
-//! picks the widest instructions that this CPU has.
+//! Loops that the compiler vectorises, compiled for the widest instructions that this CPU has.
+//!
+//! A function made by [`wide!`](crate::wide) is compiled several times, once for each set of
+//! instructions, and picks one when it is called. Closures won't do: one that is not inlined into
+//! the picked variant is compiled for the oldest CPU there is, which is what most of them were.
+
+#[doc(hidden)]
+pub use pulp;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+/// Makes a function whose body is compiled for several sets of instructions. References in its
+/// arguments carry the lifetime that stands behind its name; functions that it calls must be
+/// `#[inline(always)]` to be compiled with it.
+///
+/// ```
+/// kvr_policy::wide! {
+///     /// `y += a · x`
+///     pub fn add_scaled<'a>(y: &'a mut [f32], a: f32, x: &'a [f32]) -> () {
+///         for (y, x) in y.iter_mut().zip(x) {
+///             *y += a * x;
+///         }
+///     }
+/// }
+/// let mut y = [1.0; 40];
+/// add_scaled(&mut y, 2.0, &[3.0; 40]);
+/// assert_eq!(y, [7.0; 40]);
+/// ```
+#[macro_export]
+macro_rules! wide {
+    (
+        $(#[$meta:meta])*
+        $visible:vis fn $name:ident<$life:lifetime $(, $kind:ident: ($($bound:tt)+))?>(
+            $($argument:ident: $type:ty),* $(,)?
+        ) -> $output:ty $body:block
+    ) => {
+        $(#[$meta])*
+        $visible fn $name<$life $(, $kind: $($bound)+)?>($($argument: $type),*) -> $output {
+            struct Work<$life $(, $kind: $($bound)+)?> {
+                $($argument: $type),*
+            }
+            impl<$life $(, $kind: $($bound)+)?> $crate::kernels::simd::pulp::WithSimd
+                for Work<$life $(, $kind)?>
+            {
+                type Output = $output;
+                #[inline(always)]
+                fn with_simd<S: $crate::kernels::simd::pulp::Simd>(self, _: S) -> $output {
+                    let Self { $($argument),* } = self;
+                    $body
+                }
+            }
+            $crate::kernels::simd::pulp::Arch::new().dispatch(Work { $($argument),* })
+        }
+    };
+}
 
 /// `e^x` for x ≤ 0, within 2 units in the last place; 0 below the range of f32.
 ///
@@ -28,7 +82,8 @@ pub fn exp(x: f32) -> f32 {
     y * power
 }
 
-/// The inner product of two slices of one length, in 32 running sums.
+/// The inner product of two slices of one length, in 32 running sums; part of [`wide!`](crate::wide)
+/// functions.
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 32;
@@ -43,9 +98,48 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
+/// Half precision to f32, as many values as fit both slices.
+pub fn widen(halves: &[f16], values: &mut [f32]) {
+    let count = halves.len().min(values.len());
+    let (halves, values) = (&halves[..count], &mut values[..count]);
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        let whole = count / 16 * 16;
+        // SAFETY: the CPU was just asked.
+        unsafe { widen_avx512(&halves[..whole], &mut values[..whole]) };
+        halves[whole..].convert_to_f32_slice(&mut values[whole..]);
+        return;
+    }
+    halves.convert_to_f32_slice(values);
+}
+
+/// The half crate converts eight values at a time; this converts sixteen, a multiple of them.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn widen_avx512(halves: &[f16], values: &mut [f32]) {
+    use std::arch::x86_64::*;
+    for (halves, values) in halves.chunks_exact(16).zip(values.chunks_exact_mut(16)) {
+        // SAFETY: both chunks have sixteen values.
+        unsafe {
+            let bits = _mm256_loadu_si256(halves.as_ptr().cast());
+            _mm512_storeu_ps(values.as_mut_ptr(), _mm512_cvtph_ps(bits));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_half_widens_to_itself() {
+        let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+        let mut values = vec![0.0; halves.len() + 5];
+        widen(&halves, &mut values);
+        for (half, value) in halves.iter().zip(&values) {
+            assert!(half.to_f32() == *value || (half.is_nan() && value.is_nan()), "{half:?}");
+        }
+    }
 
     #[test]
     fn exp_is_within_two_units_in_the_last_place() {

@@ -13,17 +13,17 @@ use burn_flex::FlexTensor;
 use half::f16;
 use rayon::prelude::*;
 
-use super::softmax;
+use super::{few, softmax};
 use crate::kernels::PageShape;
-use crate::kernels::simd::{dot, exp};
+use crate::kernels::simd::exp;
 use crate::packed::{Axis, PAGE_TOKENS, PackedCache, Rows};
 use crate::{Attended, NOTHING, Queries};
 
 /// Rows of scores that exist at a time in one task: with 256 tokens a page, 128 KiB.
 const ROW_BLOCK: usize = 128;
 
-/// Up to this many rows the GEMM's packing costs more than it saves.
-const FEW_ROWS: usize = 8;
+/// Tokens that are decoded at a time for few rows: keys and values stay in the first-level cache.
+const FEW_TOKENS: usize = 64;
 
 /// The planes of keys or values as slices.
 struct Planes<'a> {
@@ -41,16 +41,24 @@ impl<'a> Planes<'a> {
         Self { rows, pages: pages.collect() }
     }
 
-    /// Decodes the first tokens of one head of a page; their number is what fits `out`, rows of
-    /// `d` values. Per channel whole groups are decoded, `spare` holds them, and what fits is used.
-    fn decode(&self, page: usize, head: usize, d: usize, out: &mut [f32], spare: &mut Vec<f32>) {
+    /// Decodes tokens of one head of a page from `from` on; their number is what fits `out`, rows
+    /// of `d` values. Per channel whole groups are decoded, `spare` holds them, and what fits is
+    /// used; `from` is then the beginning of a group.
+    fn decode(
+        &self,
+        (page, head, from): (usize, usize, usize),
+        d: usize,
+        out: &mut [f32],
+        spare: &mut Vec<f32>,
+    ) {
+        let first = self.rows.rows_of(from);
         match self.rows.side.axis {
-            Axis::Token => self.decode_rows(page, head, out),
+            Axis::Token => self.decode_rows(page, head, first, out),
             Axis::Channel => {
                 let group = self.rows.side.group();
                 let tokens = out.len() / d;
                 spare.resize(tokens.next_multiple_of(group) * d, 0.0);
-                self.decode_rows(page, head, spare);
+                self.decode_rows(page, head, first, spare);
                 for (token, row) in out.chunks_exact_mut(d).enumerate() {
                     let channels = spare[token / group * group * d..].chunks_exact(group);
                     for (value, channel) in row.iter_mut().zip(channels) {
@@ -61,15 +69,15 @@ impl<'a> Planes<'a> {
         }
     }
 
-    fn decode_rows(&self, page: usize, head: usize, out: &mut [f32]) {
+    fn decode_rows(&self, page: usize, head: usize, first: usize, out: &mut [f32]) {
         let PageShape { capacity, head_dim, words, scales, .. } = self.rows.shape;
         let rows = out.len() / head_dim;
         let (codes, halves) = &self.pages[page];
         let codes: &[u32] = codes.storage();
         let halves: &[f16] = bytemuck::cast_slice(halves.storage::<u32>());
         self.rows.side.format.decode_blocks(
-            &codes[head * capacity * words..][..rows * words],
-            &halves[head * capacity * scales..][..rows * scales],
+            &codes[(head * capacity + first) * words..][..rows * words],
+            &halves[(head * capacity + first) * scales..][..rows * scales],
             out,
         );
     }
@@ -158,7 +166,7 @@ impl Job<'_> {
             let end = range.end;
             range.step_by(size).map(move |start| start..end.min(start + size))
         };
-        if self.rows > FEW_ROWS {
+        if self.rows > few::ROWS {
             let parts = parts.min(self.rows.div_ceil(ROW_BLOCK));
             cut(0..self.rows, parts).map(|rows| Task { head, rows, pages: pages.clone() }).collect()
         } else {
@@ -173,33 +181,37 @@ impl Job<'_> {
         let n = task.rows.len();
         let mut part =
             Partial { max: vec![f32::MIN; n], sum: vec![0.0; n], weighted: vec![0.0; n * d] };
-        let mut keys = vec![0.0; PAGE_TOKENS * d];
-        let mut values = vec![0.0; PAGE_TOKENS * d];
-        let mut scores = vec![0.0; ROW_BLOCK.min(n) * PAGE_TOKENS];
+        let few = n <= few::ROWS;
+        // A tile never begins within a group of a per-channel format, which has at most 256 tokens.
+        let group = self.keys.rows.side.group().max(self.values.rows.side.group());
+        let tile = if few { FEW_TOKENS.next_multiple_of(group) } else { PAGE_TOKENS };
+        let mut keys = vec![0.0; tile * d];
+        let mut values = vec![0.0; tile * d];
+        let mut scores = vec![0.0; ROW_BLOCK.min(n) * tile];
         let mut spare = Vec::new();
         // Tokens after the last that any query reads need not be decoded.
         let last = self.visible.iter().map(|range| range.end).max().unwrap_or(0);
         for page in task.pages.clone() {
-            let start = page * PAGE_TOKENS;
-            let held = last.min(start + PAGE_TOKENS) - start;
-            self.keys.decode(page, task.head, d, &mut keys[..held * d], &mut spare);
-            self.values.decode(page, task.head, d, &mut values[..held * d], &mut spare);
-            for from in (0..n).step_by(ROW_BLOCK) {
-                let block = from..n.min(from + ROW_BLOCK);
-                self.block(
-                    task,
-                    block,
-                    start,
-                    (&keys[..held * d], &values[..held * d]),
-                    &mut scores,
-                    &mut part,
-                );
+            for from in (0..PAGE_TOKENS).step_by(tile) {
+                let start = page * PAGE_TOKENS + from;
+                let held = last.min(start + tile).saturating_sub(start);
+                if held == 0 {
+                    break;
+                }
+                let at = (page, task.head, from);
+                self.keys.decode(at, d, &mut keys[..held * d], &mut spare);
+                self.values.decode(at, d, &mut values[..held * d], &mut spare);
+                let tile = (&keys[..held * d], &values[..held * d]);
+                for from in (0..n).step_by(ROW_BLOCK) {
+                    let block = from..n.min(from + ROW_BLOCK);
+                    self.block(task, block, start, tile, &mut scores, &mut part);
+                }
             }
         }
         part
     }
 
-    /// One block of rows over one decoded page.
+    /// One block of rows over one decoded tile, whose first token is `start`.
     fn block(
         &self,
         task: &Task,
@@ -225,26 +237,9 @@ impl Job<'_> {
         let queries = &self.queries[(task.head * self.rows + row(0)) * d..][..rows * d];
         let scores = &mut scores[..rows * width];
         scores_of(queries, &keys[..width * d], scores, d, self.scale);
-        pulp::Arch::new().dispatch(|| {
-            for (i, scores) in scores.chunks_exact_mut(width).enumerate() {
-                let visible = visible(i);
-                scores[..visible.start].fill(0.0);
-                scores[visible.end..].fill(0.0);
-                let seen = &mut scores[visible];
-                if seen.is_empty() {
-                    continue;
-                }
-                let at = block.start + i;
-                let (max, sum) = softmax::weights(seen, part.max[at]);
-                let keep = exp(part.max[at] - max);
-                part.sum[at] = part.sum[at] * keep + sum;
-                part.max[at] = max;
-                if keep != 1.0 {
-                    part.weighted[at * d..][..d].iter_mut().for_each(|x| *x *= keep);
-                }
-            }
-        });
+        let state = (&mut part.max[block.clone()], &mut part.sum[block.clone()]);
         let weighted = &mut part.weighted[block.start * d..][..rows * d];
+        softmax::rows(scores, width, &(0..rows).map(visible).collect::<Vec<_>>(), state, weighted);
         add_weighted(scores, &values[..width * d], weighted, d);
     }
 }
@@ -252,35 +247,21 @@ impl Job<'_> {
 /// `scores = scale · queries · keysᵀ`, row-major `[rows, width]`.
 fn scores_of(queries: &[f32], keys: &[f32], scores: &mut [f32], d: usize, scale: f32) {
     let (rows, width) = (queries.len() / d, keys.len() / d);
-    if rows > FEW_ROWS {
+    if rows > few::ROWS {
         gemm(scores, queries, keys, [rows, width, d], (1, d), (false, scale));
         return;
     }
-    pulp::Arch::new().dispatch(|| {
-        for (query, scores) in queries.chunks_exact(d).zip(scores.chunks_exact_mut(width)) {
-            for (key, score) in keys.chunks_exact(d).zip(scores) {
-                *score = scale * dot(query, key);
-            }
-        }
-    });
+    few::scores(queries, keys, scores, d, scale);
 }
 
 /// `weighted += weights · values`, row-major `[rows, D]`.
 fn add_weighted(weights: &[f32], values: &[f32], weighted: &mut [f32], d: usize) {
     let (rows, width) = (weighted.len() / d, values.len() / d);
-    if rows > FEW_ROWS {
+    if rows > few::ROWS {
         gemm(weighted, weights, values, [rows, d, width], (d, 1), (true, 1.0));
         return;
     }
-    pulp::Arch::new().dispatch(|| {
-        for (weights, out) in weights.chunks_exact(width).zip(weighted.chunks_exact_mut(d)) {
-            for (weight, value) in weights.iter().zip(values.chunks_exact(d)) {
-                for (o, v) in out.iter_mut().zip(value) {
-                    *o += weight * v;
-                }
-            }
-        }
-    });
+    few::add_weighted(weights, values, weighted, d);
 }
 
 /// `out = [out +] factor · lhs · rhs` on one thread: `out` `[m, n]` and `lhs` `[m, k]` row-major,

@@ -1,6 +1,41 @@
 //! The online softmax of one row of scores, in loops that the compiler vectorises.
 
+use std::ops::Range;
+
 use crate::kernels::simd::exp;
+use crate::wide;
+
+wide! {
+    /// Turns rows of scores `[rows, width]` into weights in place, those that a row does not see
+    /// into 0, and takes them into the running maxima and sums. Where a maximum grows, the row's
+    /// weighted sum so far, of `[rows, D]`, shrinks with it.
+    pub(super) fn rows<'a>(
+        scores: &'a mut [f32],
+        width: usize,
+        visible: &'a [Range<usize>],
+        state: (&'a mut [f32], &'a mut [f32]),
+        weighted: &'a mut [f32],
+    ) -> () {
+        let (max, sum) = state;
+        let d = weighted.len() / visible.len();
+        for (i, scores) in scores.chunks_exact_mut(width).enumerate() {
+            let visible = visible[i].clone();
+            scores[..visible.start].fill(0.0);
+            scores[visible.end..].fill(0.0);
+            let seen = &mut scores[visible];
+            if seen.is_empty() {
+                continue;
+            }
+            let (new_max, new_sum) = weights(seen, max[i]);
+            let keep = exp(max[i] - new_max);
+            sum[i] = sum[i] * keep + new_sum;
+            max[i] = new_max;
+            if keep != 1.0 {
+                weighted[i * d..][..d].iter_mut().for_each(|x| *x *= keep);
+            }
+        }
+    }
+}
 
 /// Turns one row of scores into weights `e^(score - max)` in place, where `max` is the larger of
 /// the row's maximum and the running one. Returns (new maximum, sum of the weights).

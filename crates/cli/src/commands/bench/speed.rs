@@ -1,8 +1,7 @@
-//! `kvr bench`: measures time.
+//! `kvr bench speed`: tokens per second of a whole model.
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
 use kvr_eval::dataset::Dataset;
 use kvr_eval::memory;
 use kvr_eval::protocols::Mode;
@@ -17,14 +16,8 @@ use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
 use crate::error::Usage;
 use crate::{output, provenance, workbench};
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Tokens per second of prefill and decode, and time to the first token, at any depth.
-    Speed(SpeedArgs),
-}
-
 #[derive(Debug, clap::Args)]
-pub(crate) struct SpeedArgs {
+pub(crate) struct Args {
     #[command(flatten)]
     policies: PolicyArgs,
     /// mini, tinyllama, a folder, hub:owner/name[@revision], or random:geometry[:seed].
@@ -55,13 +48,7 @@ pub(crate) struct SpeedArgs {
     out: Option<PathBuf>,
 }
 
-pub(crate) fn run(command: &Command, registry: &Registry) -> anyhow::Result<()> {
-    match command {
-        Command::Speed(args) => bench_speed(args, registry),
-    }
-}
-
-fn bench_speed(args: &SpeedArgs, registry: &Registry) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let policies = workbench::policies(&args.policies, registry)?;
     if [args.prompt, args.decode, args.rounds, args.batch].contains(&0) {
         let flags = "--prompt, --decode, --rounds and --batch";

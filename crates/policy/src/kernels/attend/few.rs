@@ -1,0 +1,281 @@
+//! Products of a few query rows with a tile of keys or values: what decode is made of.
+//!
+//! A GEMM's packing costs more than it saves for up to eight rows. Here each key is read once for
+//! all rows, sixteen lanes of partial sums run side by side, and eight of them are reduced together.
+//! Where the CPU lacks AVX-512 the loops below are compiled for the widest instructions it has.
+
+use crate::kernels::simd::dot;
+use crate::wide;
+
+/// Up to this many rows are few.
+pub(super) const ROWS: usize = 8;
+
+/// `scores = scale · queries · keysᵀ`, row-major `[rows, width]`.
+pub(super) fn scores(queries: &[f32], keys: &[f32], scores: &mut [f32], d: usize, scale: f32) {
+    #[cfg(target_arch = "x86_64")]
+    if d.is_multiple_of(16) && avx512::available() {
+        // SAFETY: the CPU was just asked.
+        unsafe { avx512::scores(queries, keys, scores, d, scale) };
+        return;
+    }
+    wide_scores(queries, keys, scores, d, scale);
+}
+
+/// `weighted += weights · values`, row-major `[rows, D]`.
+pub(super) fn add_weighted(weights: &[f32], values: &[f32], weighted: &mut [f32], d: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if d.is_multiple_of(16) && avx512::available() {
+        // SAFETY: the CPU was just asked.
+        unsafe { avx512::add_weighted(weights, values, weighted, d) };
+        return;
+    }
+    wide_add_weighted(weights, values, weighted, d);
+}
+
+wide! {
+    fn wide_scores<'a>(
+        queries: &'a [f32],
+        keys: &'a [f32],
+        scores: &'a mut [f32],
+        d: usize,
+        scale: f32,
+    ) -> () {
+        let width = keys.len() / d;
+        for (query, scores) in queries.chunks_exact(d).zip(scores.chunks_exact_mut(width)) {
+            for (key, score) in keys.chunks_exact(d).zip(scores) {
+                *score = scale * dot(query, key);
+            }
+        }
+    }
+}
+
+wide! {
+    fn wide_add_weighted<'a>(
+        weights: &'a [f32],
+        values: &'a [f32],
+        weighted: &'a mut [f32],
+        d: usize,
+    ) -> () {
+        let width = values.len() / d;
+        for (weights, out) in weights.chunks_exact(width).zip(weighted.chunks_exact_mut(d)) {
+            for (weight, value) in weights.iter().zip(values.chunks_exact(d)) {
+                for (o, v) in out.iter_mut().zip(value) {
+                    *o += weight * v;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    // Indices run over several arrays side by side.
+    #![allow(clippy::needless_range_loop)]
+
+    use std::arch::x86_64::*;
+
+    const LANES: usize = 16;
+
+    pub(super) fn available() -> bool {
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+    }
+
+    /// Sixteen values of a row from `at` on.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn load(row: &[f32], at: usize) -> __m512 {
+        debug_assert!(at + LANES <= row.len());
+        // SAFETY: callers step through rows of a multiple of sixteen values, which `scores` and
+        // `add_weighted` check.
+        unsafe { _mm512_loadu_ps(row.as_ptr().add(at)) }
+    }
+
+    /// Two vectors to four partial sums of each.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn pair(a: __m512, b: __m512) -> __m256 {
+        let a = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+        let b = _mm256_add_ps(_mm512_castps512_ps256(b), _mm512_extractf32x8_ps::<1>(b));
+        _mm256_hadd_ps(a, b)
+    }
+
+    /// The sums of eight vectors.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn sums(v: [__m512; 8]) -> [f32; 8] {
+        let low = _mm256_hadd_ps(pair(v[0], v[1]), pair(v[2], v[3]));
+        let high = _mm256_hadd_ps(pair(v[4], v[5]), pair(v[6], v[7]));
+        let sums = _mm256_add_ps(
+            _mm256_permute2f128_ps::<0x20>(low, high),
+            _mm256_permute2f128_ps::<0x31>(low, high),
+        );
+        let mut out = [0.0; 8];
+        // SAFETY: the array has eight values.
+        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), sums) };
+        out
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq")]
+    pub(super) fn scores(q: &[f32], k: &[f32], scores: &mut [f32], d: usize, scale: f32) {
+        match q.len() / d {
+            1 => tile::<1, 8>(q, k, scores, d, scale),
+            2 => tile::<2, 4>(q, k, scores, d, scale),
+            3 | 4 => tile::<4, 2>(q, k, scores, d, scale),
+            _ => tile::<8, 1>(q, k, scores, d, scale),
+        }
+    }
+
+    /// Eight products at a time: `R` rows with `C` keys. Rows and keys that are not there are stood
+    /// in for by the last that is.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn tile<const R: usize, const C: usize>(
+        q: &[f32],
+        k: &[f32],
+        scores: &mut [f32],
+        d: usize,
+        scale: f32,
+    ) {
+        let (rows, width) = (q.len() / d, k.len() / d);
+        // Closures would not be compiled for these instructions, so arrays are filled by loops.
+        let mut queries = [q; R];
+        for (r, query) in queries.iter_mut().enumerate() {
+            *query = &q[r.min(rows - 1) * d..][..d];
+        }
+        for first in (0..width).step_by(C) {
+            let mut keys = [k; C];
+            for (c, key) in keys.iter_mut().enumerate() {
+                *key = &k[(first + c).min(width - 1) * d..][..d];
+            }
+            let mut sum = [_mm512_setzero_ps(); 8];
+            for at in (0..d).step_by(LANES) {
+                let mut key = [_mm512_setzero_ps(); C];
+                for c in 0..C {
+                    key[c] = load(keys[c], at);
+                }
+                for r in 0..R {
+                    let query = load(queries[r], at);
+                    for c in 0..C {
+                        sum[c * R + r] = _mm512_fmadd_ps(query, key[c], sum[c * R + r]);
+                    }
+                }
+            }
+            let sums = sums(sum);
+            for c in 0..C.min(width - first) {
+                for r in 0..R.min(rows) {
+                    scores[r * width + first + c] = scale * sums[c * R + r];
+                }
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq")]
+    pub(super) fn add_weighted(weights: &[f32], values: &[f32], weighted: &mut [f32], d: usize) {
+        let width = values.len() / d;
+        // Four rows by four vectors are sixteen running sums, which fit the registers.
+        for (weights, out) in weights.chunks(4 * width).zip(weighted.chunks_mut(4 * d)) {
+            match weights.len() / width {
+                4 => rows::<4>(weights, values, out, d),
+                3 => rows::<3>(weights, values, out, d),
+                2 => rows::<2>(weights, values, out, d),
+                _ => rows::<1>(weights, values, out, d),
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn rows<const R: usize>(weights: &[f32], values: &[f32], out: &mut [f32], d: usize) {
+        let mut at = 0;
+        while at < d {
+            match (d - at) / LANES {
+                1 => columns::<R, 1>(weights, values, out, d, at),
+                2 | 3 => columns::<R, 2>(weights, values, out, d, at),
+                _ => columns::<R, 4>(weights, values, out, d, at),
+            }
+            at += LANES
+                * if d - at >= 64 {
+                    4
+                } else if d - at >= 32 {
+                    2
+                } else {
+                    1
+                };
+        }
+    }
+
+    /// `R` rows of `V` vectors from column `at` on.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn columns<const R: usize, const V: usize>(
+        weights: &[f32],
+        values: &[f32],
+        out: &mut [f32],
+        d: usize,
+        at: usize,
+    ) {
+        let width = values.len() / d;
+        let mut sum = [[_mm512_setzero_ps(); V]; R];
+        for r in 0..R {
+            for v in 0..V {
+                sum[r][v] = load(&out[r * d..][..d], at + v * LANES);
+            }
+        }
+        for (t, value) in values.chunks_exact(d).enumerate() {
+            let mut column = [_mm512_setzero_ps(); V];
+            for v in 0..V {
+                column[v] = load(value, at + v * LANES);
+            }
+            for r in 0..R {
+                let weight = _mm512_set1_ps(weights[r * width + t]);
+                for v in 0..V {
+                    sum[r][v] = _mm512_fmadd_ps(weight, column[v], sum[r][v]);
+                }
+            }
+        }
+        for r in 0..R {
+            for v in 0..V {
+                let to = &mut out[r * d + at + v * LANES..][..LANES];
+                // SAFETY: the slice has sixteen values.
+                unsafe { _mm512_storeu_ps(to.as_mut_ptr(), sum[r][v]) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that are sums of few powers of two, so that every order of adding is exact.
+    fn numbers(count: usize, step: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * step + 3) % 17) as f32 - 8.0).collect()
+    }
+
+    #[test]
+    fn products_equal_the_plain_sums_for_every_shape() {
+        for d in [16, 32, 48, 64, 80, 96, 112, 128, 256, 40] {
+            for rows in 1..=ROWS {
+                for width in [1, 2, 7, 8, 33, 64] {
+                    let (q, k) = (numbers(rows * d, 5), numbers(width * d, 7));
+                    let mut got = vec![f32::NAN; rows * width];
+                    scores(&q, &k, &mut got, d, 0.5);
+                    let mut out = numbers(rows * d, 3);
+                    let mut want = out.clone();
+                    let weights = numbers(rows * width, 11);
+                    add_weighted(&weights, &k, &mut out, d);
+                    for r in 0..rows {
+                        for t in 0..width {
+                            let sum: f32 = (0..d).map(|i| q[r * d + i] * k[t * d + i]).sum();
+                            assert_eq!(got[r * width + t], 0.5 * sum, "{rows}x{width}x{d}");
+                            for i in 0..d {
+                                want[r * d + i] += weights[r * width + t] * k[t * d + i];
+                            }
+                        }
+                    }
+                    assert_eq!(out, want, "{rows}x{width}x{d}");
+                }
+            }
+        }
+    }
+}
