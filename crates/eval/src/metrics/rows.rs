@@ -4,6 +4,7 @@
 //! and the stretches are added in f64: a divergence of 1e-5 nats keeps two digits.
 
 use kvr_policy::kernels::simd::exp;
+use kvr_policy::wide;
 use rayon::prelude::*;
 
 /// Values that are summed in f32 before they go into an f64.
@@ -38,7 +39,7 @@ pub struct Difference {
 pub fn scores(logits: &[f32], targets: &[u32]) -> Vec<Score> {
     let vocabulary = logits.len() / targets.len().max(1);
     let rows = logits.par_chunks_exact(vocabulary).zip(targets);
-    rows.map(|(row, target)| pulp::Arch::new().dispatch(|| score(row, *target))).collect()
+    rows.map(|(row, target)| wide_score(row, *target)).collect()
 }
 
 /// Compares rows of logits `[N, vocabulary]` with the baseline's rows.
@@ -51,12 +52,23 @@ pub fn differences(
     let base = theirs.par_chunks_exact(vocabulary).zip(their_scores);
     rows.zip(base)
         .map(|((ours, score), (theirs, base))| Difference {
-            kld: pulp::Arch::new().dispatch(|| mean_difference(theirs, ours, base.max))
-                - (base.log_sum - score.log_sum),
+            kld: wide_mean_difference(theirs, ours, base.max) - (base.log_sum - score.log_sum),
             dp: (-score.nll).exp() - (-base.nll).exp(),
             same_top: score.top == base.top,
         })
         .collect()
+}
+
+wide! {
+    fn wide_score<'a>(row: &'a [f32], target: u32) -> Score {
+        score(row, target)
+    }
+}
+
+wide! {
+    fn wide_mean_difference<'a>(theirs: &'a [f32], ours: &'a [f32], max: f32) -> f64 {
+        mean_difference(theirs, ours, max)
+    }
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@
 use burn::Tensor;
 use burn::tensor::TensorData;
 use kvr_policy::kernels::is_cpu;
+use kvr_policy::wide;
 use rayon::prelude::*;
 
 use super::{dense, f32s, from_f32s};
@@ -71,24 +72,36 @@ fn split_cpu(
     let mut out = vec![0.0; b * count * s * d];
     out.par_chunks_exact_mut(s * d).enumerate().for_each(|(i, rows)| {
         let (sequence, head) = (i / count, first + i % count);
-        pulp::Arch::new().dispatch(|| {
-            for (step, out) in rows.chunks_exact_mut(d).enumerate() {
-                let x = &qkv[((sequence * s + step) * heads + head) * d..][..d];
-                let Some(angles) = angles else {
-                    out.copy_from_slice(x);
-                    continue;
-                };
-                let half = d / 2;
-                let (cos, sin) =
-                    (&angles.cos[step * half..][..half], &angles.sin[step * half..][..half]);
-                let (low, high) = out.split_at_mut(half);
-                let (x1, x2) = x.split_at(half);
-                for j in 0..half {
-                    low[j] = x1[j] * cos[j] - x2[j] * sin[j];
-                    high[j] = x2[j] * cos[j] + x1[j] * sin[j];
-                }
-            }
-        });
+        let from = (sequence * s * heads + head) * d;
+        turn(rows, &qkv[from..], (heads * d, d), angles);
     });
     out
+}
+
+wide! {
+    /// Rows of `d` values, `stride` apart, turned by their angles where there are any.
+    fn turn<'a>(
+        rows: &'a mut [f32],
+        x: &'a [f32],
+        sizes: (usize, usize),
+        angles: Option<&'a Angles>,
+    ) -> () {
+        let (stride, d) = sizes;
+        for (step, out) in rows.chunks_exact_mut(d).enumerate() {
+            let x = &x[step * stride..][..d];
+            let Some(angles) = angles else {
+                out.copy_from_slice(x);
+                continue;
+            };
+            let half = d / 2;
+            let (cos, sin) =
+                (&angles.cos[step * half..][..half], &angles.sin[step * half..][..half]);
+            let (low, high) = out.split_at_mut(half);
+            let (x1, x2) = x.split_at(half);
+            for j in 0..half {
+                low[j] = x1[j] * cos[j] - x2[j] * sin[j];
+                high[j] = x2[j] * cos[j] + x1[j] * sin[j];
+            }
+        }
+    }
 }

@@ -7,10 +7,10 @@
 use burn::Tensor;
 use burn::tensor::DType;
 use burn_flex::FlexTensor;
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use kvr_policy::kernels::is_cpu;
-use kvr_policy::kernels::simd::dot;
+use kvr_policy::kernels::simd::{dot, widen};
+use kvr_policy::wide;
 use rayon::prelude::*;
 
 use super::{dense, f32s, from_f32s};
@@ -44,13 +44,26 @@ pub(crate) fn linear(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
 fn convert(weight: &FlexTensor, from: usize, k: usize, out: &mut [f32]) {
     let range = from * k..from * k + out.len();
     match weight.dtype() {
-        DType::F16 => weight.storage::<f16>()[range].convert_to_f32_slice(out),
-        DType::BF16 => {
-            for (out, v) in out.iter_mut().zip(&weight.storage::<bf16>()[range]) {
-                *out = f32::from_bits(u32::from(v.to_bits()) << 16);
-            }
-        }
+        DType::F16 => widen(&weight.storage::<f16>()[range], out),
+        DType::BF16 => widen_bf16(&weight.storage::<bf16>()[range], out),
         _ => out.copy_from_slice(&weight.storage::<f32>()[range]),
+    }
+}
+
+wide! {
+    fn widen_bf16<'a>(from: &'a [bf16], out: &'a mut [f32]) -> () {
+        for (out, v) in out.iter_mut().zip(from) {
+            *out = f32::from_bits(u32::from(v.to_bits()) << 16);
+        }
+    }
+}
+
+wide! {
+    /// Products of one row of the weight with each row of `x`.
+    fn products<'a>(column: &'a mut [f32], x: &'a [f32], row: &'a [f32]) -> () {
+        for (y, x) in column.iter_mut().zip(x.chunks_exact(row.len())) {
+            *y = dot(row, x);
+        }
     }
 }
 
@@ -61,14 +74,10 @@ fn few_rows(x: &[f32], weight: &FlexTensor, out: &mut [f32], [n, m, k]: [usize; 
     let mut columns = vec![0.0; m * n];
     columns.par_chunks_mut(task * n).enumerate().for_each(|(i, columns)| {
         let mut row = vec![0.0; k];
-        pulp::Arch::new().dispatch(|| {
-            for (j, column) in columns.chunks_exact_mut(n).enumerate() {
-                convert(weight, i * task + j, k, &mut row);
-                for (y, x) in column.iter_mut().zip(x.chunks_exact(k)) {
-                    *y = dot(&row, x);
-                }
-            }
-        });
+        for (j, column) in columns.chunks_exact_mut(n).enumerate() {
+            convert(weight, i * task + j, k, &mut row);
+            products(column, x, &row);
+        }
     });
     for (j, column) in columns.chunks_exact(n).enumerate() {
         for (i, y) in column.iter().enumerate() {
@@ -105,7 +114,7 @@ fn many_rows(x: &[f32], weight: &FlexTensor, out: &mut [f32], [n, m, k]: [usize;
             &weight.storage::<f32>()[from * k..][..rows * k]
         } else {
             scratch.resize(rows * k, 0.0);
-            pulp::Arch::new().dispatch(|| convert(weight, from, k, &mut scratch));
+            convert(weight, from, k, &mut scratch);
             &scratch
         };
         // SAFETY: `x` is [n, k] and `weights` [rows, k], both dense; the output block starts at

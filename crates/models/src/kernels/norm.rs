@@ -2,6 +2,7 @@
 
 use burn::Tensor;
 use kvr_policy::kernels::is_cpu;
+use kvr_policy::wide;
 use rayon::prelude::*;
 
 use super::{dense, f32s, from_f32s};
@@ -18,17 +19,22 @@ pub(crate) fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f32) -> Tensor<2> 
     let (x, weight) = (f32s(&x), f32s(&weight));
     let mut out = vec![0.0; n * width];
     out.par_chunks_mut(width * ROWS).zip(x.par_chunks(width * ROWS)).for_each(|(out, x)| {
-        pulp::Arch::new().dispatch(|| {
-            for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                row(out, x, weight, eps);
-            }
-        });
+        rows(out, x, weight, eps);
     });
     from_f32s(out, [n, width], &device)
 }
 
 /// Rows in one task.
 const ROWS: usize = 32;
+
+wide! {
+    fn rows<'a>(out: &'a mut [f32], x: &'a [f32], weight: &'a [f32], eps: f32) -> () {
+        let width = weight.len();
+        for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            row(out, x, weight, eps);
+        }
+    }
+}
 
 #[inline(always)]
 fn row(out: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
