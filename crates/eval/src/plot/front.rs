@@ -30,6 +30,7 @@ impl Front {
             subtitle: self.subtitle.clone(),
             x: "bits per value, scales included (lower is better)".to_owned(),
             y: "KL divergence, 10⁻³ nats (lower is better)".to_owned(),
+            log: true,
             points: found.chain(uniform).collect(),
         };
         points.draw()

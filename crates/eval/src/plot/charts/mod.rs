@@ -73,7 +73,7 @@ pub(super) fn headed<'a>(
 }
 
 /// A chart of two axes of numbers.
-type Chart<'c, 'b, X, Y> = ChartContext<'c, SVGBackend<'b>, Cartesian2d<X, Y>>;
+pub(super) type Chart<'c, 'b, X, Y> = ChartContext<'c, SVGBackend<'b>, Cartesian2d<X, Y>>;
 
 /// What drawing into an SVG may fail with.
 pub(super) type DrawError<'b> = DrawingAreaErrorKind<<SVGBackend<'b> as DrawingBackend>::ErrorType>;

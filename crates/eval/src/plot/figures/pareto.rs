@@ -14,7 +14,7 @@ impl Figure for Pareto {
     }
 
     fn summary(&self) -> &'static str {
-        "memory against perplexity, with the Pareto front"
+        "memory against divergence (or perplexity), with the Pareto front"
     }
 
     fn draw(&self, records: &[Record]) -> Result<Option<Picture>, EvalError> {
@@ -26,18 +26,31 @@ impl Figure for Pareto {
         if one.len() < 3 {
             return Ok(None);
         }
-        let points = one.iter().filter_map(|r| {
-            let (y, error) = change_percent(r)?;
+        let baseline = first.baseline().unwrap_or("the baseline");
+        // Divergence tells policies apart that perplexity does not, and is above 0.
+        let divergences = one.iter().all(|r| r.is_baseline() || r.divergence.is_some());
+        let point = |r: &&Record| {
+            let (y, error) = match &r.divergence {
+                Some(d) if divergences => (1e3 * d.kld_mean, 1e3 * d.kld_stderr.unwrap_or(0.0)),
+                _ if divergences => return None,
+                _ => change_percent(r)?,
+            };
             let x = r.memory.bytes_per_token;
             Some(Point { name: r.cell.policy.clone(), x, y, error })
+        };
+        let whole = one.iter().find(|r| r.is_baseline()).map_or(String::new(), |r| {
+            format!(", {baseline} takes {:.0} bytes", r.memory.bytes_per_token)
         });
-        let baseline = first.baseline().unwrap_or("the baseline");
         let points = Points {
             title: "Memory against quality".to_owned(),
-            subtitle: common(&one),
+            subtitle: format!("{}{whole}", common(&one)),
             x: "KV cache, bytes per token (lower is better)".to_owned(),
-            y: format!("perplexity against {baseline}, % (lower is better)"),
-            points: points.collect(),
+            y: match divergences {
+                true => format!("KL divergence from {baseline}, 10⁻³ nats (lower is better)"),
+                false => format!("perplexity against {baseline}, % (lower is better)"),
+            },
+            log: divergences,
+            points: one.iter().filter_map(point).filter(|p| !divergences || p.y > 0.0).collect(),
         };
         points.draw().map(Some)
     }
