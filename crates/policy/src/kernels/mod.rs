@@ -17,6 +17,7 @@ use burn::tensor::Device;
 
 use crate::Format;
 
+pub use attend::gpu::sources as attention_sources;
 pub use attend::reference::{attend as reference_attention, received as attention_received};
 pub use page::PageShape;
 pub(crate) use page::buffer_bytes;
@@ -41,16 +42,18 @@ pub trait CacheOps: Backend {
         format: Arc<dyn Format>,
     ) -> (IntTensor<Self>, IntTensor<Self>);
 
-    /// Unpacks the first `tokens` tokens of a page: `[B, Hkv, tokens, D]`, f32.
+    /// Unpacks `rows` rows of a page from row `from` on: `[B, Hkv, rows, row length]`, f32.
     fn dequantise(
         codes: IntTensor<Self>,
         scales: IntTensor<Self>,
-        tokens: usize,
+        from: usize,
+        rows: usize,
         shape: PageShape,
         format: Arc<dyn Format>,
     ) -> FloatTensor<Self>;
 
-    /// Copies the packed `rows` of one page to another page of the same shape, from row `at` on.
+    /// Copies the packed `rows` of one page to another page, from row `at` on. The two shapes differ
+    /// in capacity at most.
     fn gather(
         codes: IntTensor<Self>,
         scales: IntTensor<Self>,
@@ -58,7 +61,7 @@ pub trait CacheOps: Backend {
         to_scales: IntTensor<Self>,
         rows: Arc<[u32]>,
         at: usize,
-        shape: PageShape,
+        shapes: (PageShape, PageShape),
     ) -> (IntTensor<Self>, IntTensor<Self>);
 }
 
@@ -77,11 +80,12 @@ impl CacheOps for Flex {
     fn dequantise(
         codes: IntTensor<Self>,
         scales: IntTensor<Self>,
-        tokens: usize,
+        from: usize,
+        rows: usize,
         shape: PageShape,
         format: Arc<dyn Format>,
     ) -> FloatTensor<Self> {
-        dequantise::cpu::dequantise(&codes, &scales, tokens, shape, &*format)
+        dequantise::cpu::dequantise((&codes, &scales), from, rows, shape, &*format)
     }
 
     fn gather(
@@ -91,9 +95,9 @@ impl CacheOps for Flex {
         to_scales: IntTensor<Self>,
         rows: Arc<[u32]>,
         at: usize,
-        shape: PageShape,
+        shapes: (PageShape, PageShape),
     ) -> (IntTensor<Self>, IntTensor<Self>) {
-        gather::cpu::gather((codes, scales), (to_codes, to_scales), &rows, at, shape)
+        gather::cpu::gather((codes, scales), (to_codes, to_scales), &rows, at, shapes)
     }
 }
 
@@ -112,11 +116,12 @@ impl CacheOps for Wgpu {
     fn dequantise(
         codes: IntTensor<Self>,
         scales: IntTensor<Self>,
-        tokens: usize,
+        from: usize,
+        rows: usize,
         shape: PageShape,
         format: Arc<dyn Format>,
     ) -> FloatTensor<Self> {
-        dequantise::launch::dequantise(codes, scales, tokens, shape, &*format)
+        dequantise::launch::dequantise((codes, scales), from, rows, shape, &*format)
     }
 
     fn gather(
@@ -126,9 +131,9 @@ impl CacheOps for Wgpu {
         to_scales: IntTensor<Self>,
         rows: Arc<[u32]>,
         at: usize,
-        shape: PageShape,
+        shapes: (PageShape, PageShape),
     ) -> (IntTensor<Self>, IntTensor<Self>) {
-        gather::launch::gather((codes, scales), (to_codes, to_scales), &rows, at, shape)
+        gather::launch::gather((codes, scales), (to_codes, to_scales), &rows, at, shapes)
     }
 }
 

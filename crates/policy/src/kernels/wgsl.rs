@@ -20,38 +20,43 @@ pub(super) enum Kernel {
     Append,
     Dequantise,
     Gather,
+    Attend,
+    Merge,
 }
 
 impl Kernel {
-    fn body(self) -> &'static str {
+    pub(super) fn body(self) -> &'static str {
         match self {
             Self::Append => include_str!("append/kernel.wgsl"),
             Self::Dequantise => include_str!("dequantise/kernel.wgsl"),
             Self::Gather => include_str!("gather/kernel.wgsl"),
+            Self::Attend => include_str!("attend/partial.wgsl"),
+            Self::Merge => include_str!("attend/merge.wgsl"),
         }
     }
 }
 
-/// One operation on one format and page shape; equal keys share a compiled pipeline.
+/// One operation on formats and a page shape; equal keys share a compiled pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    kernel: Kernel,
-    format: String,
-    page: PageShape,
+pub(super) struct Key {
+    pub(super) kernel: Kernel,
+    pub(super) formats: String,
+    pub(super) page: PageShape,
 }
 
-struct Source {
+/// A program's text is made when it is compiled, so once for each key.
+struct Source<F> {
     key: Key,
-    text: String,
+    text: F,
 }
 
-impl KernelSource for Source {
+impl<F: Fn() -> String + Send + Sync + 'static> KernelSource for Source<F> {
     fn source(&self) -> SourceTemplate {
-        SourceTemplate::new(self.text.clone())
+        SourceTemplate::new((self.text)())
     }
 
     fn id(&self) -> KernelId {
-        KernelId::new::<Self>().info(self.key.clone())
+        KernelId::new::<Key>().info(self.key.clone())
     }
 
     fn lang(&self) -> &'static str {
@@ -117,12 +122,17 @@ pub(crate) fn validate(format: &dyn Format, head_dim: usize) -> Result<(), Strin
         return Err("it has no WGSL".to_owned());
     }
     for (operation, source) in sources {
-        let module = naga::front::wgsl::parse_str(&source)
-            .map_err(|e| format!("{operation}: {}", e.emit_to_string(&source)))?;
-        Validator::new(ValidationFlags::all(), Capabilities::empty())
-            .validate(&module)
-            .map_err(|e| format!("{operation}: {}", e.emit_to_string(&source)))?;
+        check(&source).map_err(|e| format!("{operation}: {e}"))?;
     }
+    Ok(())
+}
+
+/// Checks one source; what is wrong with it in naga's words.
+pub(super) fn check(source: &str) -> Result<(), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(source))?;
     Ok(())
 }
 
@@ -137,10 +147,20 @@ pub(super) fn launch(
 ) {
     let text =
         text(kernel, format, page).expect("PackedCache::new refuses formats without WGSL on a GPU");
-    let format = format.map_or(String::new(), |format| format.name().to_owned());
-    let key = Key { kernel, format, page };
+    let formats = format.map_or(String::new(), |format| format.name().to_owned());
     let groups = (invocations as u32).div_ceil(GROUP);
-    let count = CubeCount::Static(groups.min(ROW_OF_GROUPS), groups.div_ceil(ROW_OF_GROUPS), 1);
+    let count = [groups.min(ROW_OF_GROUPS), groups.div_ceil(ROW_OF_GROUPS), 1];
+    submit(Key { kernel, formats, page }, move || text.clone(), buffers, info, (count, GROUP));
+}
+
+/// Runs the program of a key with `count` workgroups of `group` invocations each.
+pub(super) fn submit(
+    key: Key,
+    text: impl Fn() -> String + Send + Sync + 'static,
+    buffers: &[&CubeTensor],
+    info: &[u32],
+    ([x, y, z], group): ([u32; 3], u32),
+) {
     let words = info
         .chunks(2)
         .map(|pair| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32);
@@ -148,8 +168,48 @@ pub(super) fn launch(
         .with_buffers(buffers.iter().map(|b| b.handle.clone().binding()).collect())
         .with_info(MetadataBindingInfo::custom(words.collect()));
     buffers[0].client.launch(
-        Box::new(SourceKernel::new(Source { key, text }, CubeDim::new_1d(GROUP))),
-        count,
+        Box::new(SourceKernel::new(Source { key, text }, CubeDim::new_1d(group))),
+        CubeCount::Static(x, y, z),
         arguments,
     );
+}
+
+/// A format's text with a prefix before every function and constant that it declares, so that two
+/// formats can stand in one program.
+pub(super) fn prefixed(text: &str, prefix: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut own = vec!["VALUES", "WORDS"];
+    for keyword in ["fn ", "const "] {
+        own.extend(text.split(keyword).skip(1).filter_map(|rest| {
+            let end = rest.find(|c| !is_word(c))?;
+            (end > 0).then_some(&rest[..end])
+        }));
+    }
+    let mut out = String::with_capacity(text.len() + 512);
+    let mut rest = text;
+    while let Some(start) = rest.find(is_word) {
+        out.push_str(&rest[..start]);
+        let end = rest[start..].find(|c| !is_word(c)).map_or(rest.len(), |end| start + end);
+        let word = &rest[start..end];
+        // A word behind a dot is a member of something else.
+        if own.contains(&word) && !out.ends_with('.') {
+            out.push_str(prefix);
+        }
+        out.push_str(word);
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_names_are_prefixed_and_others_are_not() {
+        let text =
+            "const TOP: u32 = 1u;\nfn put(x: u32) -> u32 { return min(TOP, x.put) + VALUES; }";
+        let want = "const k_TOP: u32 = 1u;\nfn k_put(x: u32) -> u32 { return min(k_TOP, x.put) + k_VALUES; }";
+        assert_eq!(prefixed(text, "k_"), want);
+    }
 }

@@ -1,8 +1,9 @@
 //! The packed cache: pages of 256 tokens, keys and values each in a format of their own.
 //!
-//! Pages are never moved or rewritten: a full page stays where it is, and the next one is
-//! allocated beside it. So appending costs the same however much is held, at most 255 tokens of
-//! room are spare, and no copy of the cache exists at any time.
+//! A full page stays where it is, and the next one is allocated beside it. So appending costs the
+//! same however much is held, at most 255 tokens of room are spare, and no copy of the cache exists
+//! at any time. On GPUs, where every page costs attention a launch, eight full pages of one size
+//! are joined: a token is copied, packed as it is, at most twice in its life.
 
 mod rows;
 
@@ -15,8 +16,8 @@ use crate::{
     Append, Attended, CacheView, Footprint, LayerCache, LayerGeometry, PolicyError, Queries, Tile,
 };
 
-pub(crate) use rows::Rows;
 pub use rows::{Axis, Side};
+pub(crate) use rows::{Page, Rows};
 
 /// Tokens in one page: the step in which memory grows, as in llama.cpp.
 pub const PAGE_TOKENS: usize = 256;
@@ -28,6 +29,8 @@ pub struct PackedCache {
     pub(crate) keys: Rows,
     pub(crate) values: Rows,
     tokens: usize,
+    /// Whether a GPU kernel reads both sides as they are packed.
+    fused: bool,
 }
 
 impl PackedCache {
@@ -36,12 +39,17 @@ impl PackedCache {
     /// # Errors
     /// When a format's block does not divide head_dim, or the format can't run on the device.
     pub fn new(geometry: &LayerGeometry, keys: Side, values: Side) -> Result<Self, PolicyError> {
-        Ok(Self {
-            keys: Rows::new(geometry, keys)?,
-            values: Rows::new(geometry, values)?,
-            geometry: geometry.clone(),
-            tokens: 0,
-        })
+        let (keys, values) = (Rows::new(geometry, keys)?, Rows::new(geometry, values)?);
+        let gpu = !kernels::is_cpu(&geometry.device);
+        let serves = || {
+            let d = geometry.head_dim;
+            attend::gpu::serves(&keys.side, &values.side, d).map_err(|problem| {
+                let format = format!("{}:{}", keys.side.format.name(), values.side.format.name());
+                PolicyError::Shader { format, problem }
+            })
+        };
+        let fused = gpu && serves()?;
+        Ok(Self { keys, values, geometry: geometry.clone(), tokens: 0, fused })
     }
 
     /// The device that the pages live on.
@@ -82,16 +90,21 @@ impl LayerCache for PackedCache {
         }
         let mut done = 0;
         while done < fresh {
-            let at = (self.tokens + done) % PAGE_TOKENS;
-            let index = (self.tokens + done) / PAGE_TOKENS;
-            let count = (PAGE_TOKENS - at).min(fresh - done);
+            let held = self.tokens + done;
+            let (index, at) = self.keys.find(held);
+            let room = self.keys.pages.get(index).map_or(PAGE_TOKENS, |page| page.tokens - at);
+            let count = room.min(fresh - done);
             let device = self.device();
+            let merges = !kernels::is_cpu(&device);
             let part = new.part(done..done + count, 0);
             for (rows, new) in self.sides().into_iter().zip([part.keys, part.values]) {
                 if index == rows.pages.len() {
                     rows.add_page(&device);
                 }
                 rows.write(index, at, new);
+                if merges {
+                    rows.merge(held + count);
+                }
             }
             done += count;
         }
@@ -118,6 +131,8 @@ impl LayerCache for PackedCache {
         g.check("queries", &queries.queries, g.query_heads, queries.visible.len())?;
         if kernels::is_cpu(&g.device) {
             Ok(attend::cpu::attend(queries, self, self.tokens))
+        } else if self.fused {
+            Ok(attend::gpu::attend(queries, self, self.tokens))
         } else {
             attend::reference::attend(queries, self)
         }
@@ -141,25 +156,27 @@ impl LayerCache for PackedCache {
         }
         // Pages before the first gap stay as they are.
         let same = kept.iter().enumerate().take_while(|(i, token)| i == *token).count();
-        let first = same / PAGE_TOKENS;
         if same == self.tokens {
             return Ok(());
         }
+        let (first, row) = self.keys.find(same);
+        let untouched = same - row;
         let device = self.device();
         for rows in self.sides() {
+            let sources: Vec<_> = kept[untouched..].iter().map(|token| rows.find(*token)).collect();
             let old = rows.pages.split_off(first);
-            let mut at = first * PAGE_TOKENS;
-            for run in kept[at..].chunk_by(|a, b| a / PAGE_TOKENS == b / PAGE_TOKENS) {
-                let source = &old[run[0] / PAGE_TOKENS - first];
+            let mut at = untouched;
+            for run in sources.chunk_by(|a, b| a.0 == b.0) {
                 let mut run = run;
                 while !run.is_empty() {
-                    if at.is_multiple_of(PAGE_TOKENS) {
+                    let (index, row) = rows.find(at);
+                    if index == rows.pages.len() {
                         rows.add_page(&device);
                     }
-                    let (index, row) = (at / PAGE_TOKENS, at % PAGE_TOKENS);
-                    let (now, later) = run.split_at(run.len().min(PAGE_TOKENS - row));
-                    let from = now.iter().map(|token| (token % PAGE_TOKENS) as u32).collect();
-                    rows.gather(source, from, index, row);
+                    let room = rows.pages[index].tokens - row;
+                    let (now, later) = run.split_at(run.len().min(room));
+                    let from = now.iter().map(|(_, token)| *token as u32).collect();
+                    rows.gather(&old[now[0].0 - first], from, index, row);
                     at += now.len();
                     run = later;
                 }
@@ -186,8 +203,8 @@ impl CacheView for PackedCache {
     fn tile(&self, index: usize) -> Result<Tile, PolicyError> {
         let tokens = self.tile_tokens(index);
         Ok(Tile {
-            keys: self.keys.read(index, tokens.len()),
-            values: self.values.read(index, tokens.len()),
+            keys: self.keys.read(tokens.start, tokens.len()),
+            values: self.values.read(tokens.start, tokens.len()),
             tokens,
         })
     }

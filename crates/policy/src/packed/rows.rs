@@ -52,19 +52,29 @@ impl Side {
     }
 }
 
+/// Full pages of one size that become one on a GPU, where every page costs a launch.
+const MERGE: usize = 8;
+
+/// The largest page that still grows: merged pages are of 256, 2,048 and 16,384 tokens.
+const MERGE_BELOW: usize = 16_384;
+
 /// The planes of one page: codes U32 `[B, Hkv, rows, words]`, scales U32 `[B, Hkv, scale words]`.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) codes: Tensor<4, Int>,
     pub(crate) scales: Tensor<3, Int>,
+    /// Per token a row is head_dim values of a token; per channel it is a group of tokens of one
+    /// channel, and a group has head_dim rows.
+    pub(crate) shape: PageShape,
+    /// Tokens that it has room for.
+    pub(crate) tokens: usize,
 }
 
 /// The keys, or the values, of one layer.
 #[derive(Debug)]
 pub(crate) struct Rows {
     pub(crate) side: Side,
-    /// Per token a row is head_dim values of a token; per channel it is a group of tokens of one
-    /// channel, and a group has head_dim rows.
+    /// The shape of a new page.
     pub(crate) shape: PageShape,
     pub(crate) pages: Vec<Page>,
     head_dim: usize,
@@ -109,7 +119,46 @@ impl Rows {
         self.pages.push(Page {
             codes: Tensor::zeros(self.shape.codes(), (device, DType::U32)),
             scales: Tensor::zeros(self.shape.scale_plane(), (device, DType::U32)),
+            shape: self.shape,
+            tokens: PAGE_TOKENS,
         });
+    }
+
+    /// The page that holds a token, and the token's place in it.
+    pub(crate) fn find(&self, token: usize) -> (usize, usize) {
+        let mut at = token;
+        for (index, page) in self.pages.iter().enumerate() {
+            if at < page.tokens {
+                return (index, at);
+            }
+            at -= page.tokens;
+        }
+        (self.pages.len(), at)
+    }
+
+    /// Joins the last pages while enough of one size are full: each token is copied at most twice
+    /// in a cache's life, and no room is spare because of it.
+    pub(super) fn merge(&mut self, held: usize) {
+        loop {
+            let Some(first) = self.pages.len().checked_sub(MERGE) else { return };
+            let size = self.pages[first].tokens;
+            let room: usize = self.pages.iter().map(|page| page.tokens).sum();
+            let alike = self.pages[first..].iter().all(|page| page.tokens == size);
+            if !alike || room > held || size >= MERGE_BELOW {
+                return;
+            }
+            let parts = self.pages.split_off(first);
+            let shape = PageShape { capacity: MERGE * parts[0].shape.capacity, ..parts[0].shape };
+            let (codes, scales): (Vec<_>, Vec<_>) =
+                parts.into_iter().map(|page| (page.codes, page.scales)).unzip();
+            // Formats without scales keep their one empty word.
+            let scales = match shape.scales {
+                0 => scales[0].clone(),
+                _ => Tensor::cat(scales, 2),
+            };
+            let tokens = MERGE * size;
+            self.pages.push(Page { codes: Tensor::cat(codes, 2), scales, shape, tokens });
+        }
     }
 
     /// Rows of a page that `tokens` tokens, whole groups of them, occupy.
@@ -132,7 +181,7 @@ impl Rows {
             }
         };
         let at = self.rows_of(at);
-        let (format, shape) = (self.side.format.clone(), self.shape);
+        let (format, shape) = (self.side.format.clone(), self.pages[index].shape);
         self.alter(index, |codes, scales| {
             Dispatch::append_quantised(rows.into_dispatch(), codes, scales, at, shape, format)
         });
@@ -141,10 +190,10 @@ impl Rows {
     /// Copies rows `from` of `source` to this page `index`, from row `at` on, as they are packed.
     pub(super) fn gather(&mut self, source: &Page, from: Arc<[u32]>, index: usize, at: usize) {
         let (codes, scales) = (source.codes.clone(), source.scales.clone());
-        let shape = self.shape;
+        let shapes = (source.shape, self.pages[index].shape);
         self.alter(index, |to_codes, to_scales| {
             let (codes, scales) = (codes.into_dispatch(), scales.into_dispatch());
-            Dispatch::gather(codes, scales, to_codes, to_scales, from, at, shape)
+            Dispatch::gather(codes, scales, to_codes, to_scales, from, at, shapes)
         });
     }
 
@@ -155,21 +204,22 @@ impl Rows {
         index: usize,
         kernel: impl FnOnce(DispatchTensor, DispatchTensor) -> (DispatchTensor, DispatchTensor),
     ) {
-        let Page { codes, scales } = self.pages.remove(index);
+        let Page { codes, scales, shape, tokens } = self.pages.remove(index);
         let (codes, scales) = kernel(codes.into_dispatch(), scales.into_dispatch());
-        let page =
-            Page { codes: Tensor::from_dispatch(codes), scales: Tensor::from_dispatch(scales) };
-        self.pages.insert(index, page);
+        let (codes, scales) = (Tensor::from_dispatch(codes), Tensor::from_dispatch(scales));
+        self.pages.insert(index, Page { codes, scales, shape, tokens });
     }
 
-    /// Unpacks the first `tokens` tokens of page `index`: `[B, Hkv, tokens, D]`.
-    pub(super) fn read(&self, index: usize, tokens: usize) -> Tensor<4> {
+    /// Unpacks `tokens` tokens from token `first` on, all of one page: `[B, Hkv, tokens, D]`.
+    pub(super) fn read(&self, first: usize, tokens: usize) -> Tensor<4> {
+        let (index, at) = self.find(first);
         let page = &self.pages[index];
         let rows = Tensor::from_dispatch(Dispatch::dequantise(
             page.codes.clone().into_dispatch(),
             page.scales.clone().into_dispatch(),
+            self.rows_of(at),
             self.rows_of(tokens),
-            self.shape,
+            page.shape,
             self.side.format.clone(),
         ));
         match self.side.axis {

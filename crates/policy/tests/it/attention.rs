@@ -101,3 +101,68 @@ fn the_tensor_op_reference_agrees_with_the_kernel() {
         }
     }
 }
+
+#[test]
+fn every_pair_of_formats_on_the_gpu() {
+    let Some(device) = crate::support::gpu() else { return };
+    let formats = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"];
+    for keys in formats {
+        for values in formats {
+            check(&format!("{keys}:{values}"), [1, 4, 2, 1, 300, 64], &device, 1e-5);
+        }
+    }
+    for family in ["a2g32", "a3g64", "a4g64c0.9", "a8g64", "s4g32", "m4g64", "nf4g64", "lm3g32"] {
+        check(&format!("{family}:q8_0"), [1, 4, 2, 1, 300, 64], &device, 1e-5);
+        check(&format!("q4_0:{family}"), [2, 8, 1, 1, 130, 64], &device, 1e-5);
+    }
+}
+
+#[test]
+fn shapes_from_one_token_to_long_contexts_on_the_gpu() {
+    let Some(device) = crate::support::gpu() else { return };
+    for sizes in [
+        [1, 1, 1, 1, 1, 32],
+        [1, 4, 4, 1, 1, 64],
+        [2, 8, 2, 1, 257, 64],
+        [1, 32, 4, 1, 5000, 64],
+        [3, 6, 3, 5, 5, 96],
+        [2, 4, 2, 130, 700, 128],
+        [1, 3, 1, 9, 513, 256],
+        [1, 5, 1, 1, 100, 80],
+    ] {
+        let name = if sizes[5] % 32 == 0 { "k8v4" } else { "fp16" };
+        check(name, sizes, &device, 1e-5);
+    }
+}
+
+#[test]
+fn hard_numbers_and_masked_tiles_agree_with_the_reference() {
+    let mut devices = vec![Device::flex()];
+    devices.extend(crate::support::gpu());
+    for device in devices {
+        let policy = Registry::builtin().policy("fp32").expect("built in");
+        let (h, n, d) = (2, 600, 64);
+        let mut cache = policy.layer(&geometry(1, 4, h, d, &device)).expect("a cache");
+        let mut keys = random(h * n * d, d, 41);
+        keys[5 * d..6 * d].fill(40.0);
+        keys[7 * d..300 * d].fill(0.25);
+        let values = random(h * n * d, d, 42);
+        let rows = |x: &[f32]| tensor(x, [1, h, n, d], &device);
+        let new = Append { keys: rows(&keys), values: rows(&values), position: 0 };
+        cache.append(new).expect("rows that fit");
+        let q = tensor(&random(4 * 5 * d, d, 43), [1, 4, 5, d], &device);
+        let queries = Queries::causal(q, n - 5, 0.125);
+        // Nothing at all; only an outlier; equal keys; a tile that only some read; everything.
+        let visible = vec![9..9, 5..6, 10..290, 300..520, 0..n];
+        let queries = queries.over(visible);
+        let ours = cache.attend(&queries).expect("the kernel");
+        let plain = kvr_policy::kernels::reference_attention(&queries, cache.view());
+        let plain = plain.expect("the reference");
+        let worst = |a: Tensor<4>, b: Tensor<4>| -> f32 { (a - b).abs().max().into_scalar() };
+        assert!(worst(ours.output.clone(), plain.output) < 3e-5);
+        let off: f32 = (ours.log_sum / plain.log_sum - 1.0).abs().max().into_scalar();
+        assert!(off < 1e-5, "log-sums differ by {off}");
+        let first: f32 = ours.output.narrow(2, 0, 1).abs().max().into_scalar();
+        assert_eq!(first, 0.0, "a query that reads nothing gets nothing");
+    }
+}

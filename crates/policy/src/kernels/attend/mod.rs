@@ -3,5 +3,6 @@
 
 pub(crate) mod cpu;
 mod few;
+pub(crate) mod gpu;
 pub(crate) mod reference;
 mod softmax;

@@ -9,22 +9,22 @@ use crate::kernels::PageShape;
 
 /// See [`CacheOps::dequantise`](crate::kernels::CacheOps::dequantise).
 pub(in crate::kernels) fn dequantise(
-    codes: &FlexTensor,
-    scales: &FlexTensor,
-    tokens: usize,
+    (codes, scales): (&FlexTensor, &FlexTensor),
+    from: usize,
+    count: usize,
     page: PageShape,
     format: &dyn Format,
 ) -> FlexTensor {
     let codes: &[u32] = codes.storage();
     let scales: &[f16] = bytemuck::cast_slice(scales.storage::<u32>());
-    let mut rows = vec![0.0; page.batch * page.heads * tokens * page.head_dim];
-    for (head, rows) in rows.chunks_exact_mut(tokens * page.head_dim).enumerate() {
-        let first = head * page.capacity;
+    let mut rows = vec![0.0; page.batch * page.heads * count * page.head_dim];
+    for (head, rows) in rows.chunks_exact_mut(count * page.head_dim).enumerate() {
+        let first = head * page.capacity + from;
         format.decode_blocks(
-            &codes[first * page.words..][..tokens * page.words],
-            &scales[first * page.scales..][..tokens * page.scales],
+            &codes[first * page.words..][..count * page.words],
+            &scales[first * page.scales..][..count * page.scales],
             rows,
         );
     }
-    FlexTensor::from_data(TensorData::new(rows, [page.batch, page.heads, tokens, page.head_dim]))
+    FlexTensor::from_data(TensorData::new(rows, [page.batch, page.heads, count, page.head_dim]))
 }

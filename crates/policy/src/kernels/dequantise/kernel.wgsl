@@ -1,4 +1,4 @@
-// Unpacks the first tokens of a page to rows [B·Hkv, tokens, D]. One invocation unpacks one block.
+// Unpacks rows of a page from row info[1] on to [B·Hkv, rows, D]. One invocation unpacks one block.
 @group(0) @binding(0) var<storage, read_write> page_codes: array<u32>;
 @group(0) @binding(1) var<storage, read_write> page_scales: array<u32>;
 @group(0) @binding(2) var<storage, read_write> rows: array<f32>;
@@ -12,7 +12,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let token = (id / BLOCKS) % tokens;
     let head = id / BLOCKS / tokens;
     if (head >= HEADS) { return; }
-    let source = ((head * CAPACITY + token) * BLOCKS + block);
+    let source = ((head * CAPACITY + info[1] + token) * BLOCKS + block);
     var codes: array<u32, WORDS>;
     for (var w = 0u; w < WORDS; w++) { codes[w] = page_codes[source * WORDS + w]; }
     var scales: array<u32, 2>;

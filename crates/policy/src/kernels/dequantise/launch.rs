@@ -9,13 +9,13 @@ use crate::kernels::wgsl::{Kernel, launch};
 
 /// See [`CacheOps::dequantise`](crate::kernels::CacheOps::dequantise).
 pub(in crate::kernels) fn dequantise(
-    codes: CubeTensor,
-    scales: CubeTensor,
-    tokens: usize,
+    (codes, scales): (CubeTensor, CubeTensor),
+    from: usize,
+    count: usize,
     page: PageShape,
     format: &dyn Format,
 ) -> CubeTensor {
-    let shape = Shape::new([page.batch, page.heads, tokens, page.head_dim]);
+    let shape = Shape::new([page.batch, page.heads, count, page.head_dim]);
     let bytes = shape.num_elements() * size_of::<f32>();
     let rows = CubeTensor::new_contiguous(
         codes.client.clone(),
@@ -30,8 +30,8 @@ pub(in crate::kernels) fn dequantise(
         Some(format),
         page,
         &[&codes, &scales, &rows],
-        &[tokens as u32],
-        page.batch * page.heads * tokens * blocks,
+        &[count as u32, from as u32],
+        page.batch * page.heads * count * blocks,
     );
     rows
 }

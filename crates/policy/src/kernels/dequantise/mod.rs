@@ -1,4 +1,4 @@
-//! `dequantise`: the first tokens of a page as f32 rows.
+//! `dequantise`: some rows of a page as f32.
 
 pub(super) mod cpu;
 pub(super) mod launch;

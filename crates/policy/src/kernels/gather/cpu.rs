@@ -11,19 +11,20 @@ pub(in crate::kernels) fn gather(
     (mut to_codes, mut to_scales): (FlexTensor, FlexTensor),
     rows: &[u32],
     at: usize,
-    page: PageShape,
+    (source, target): (PageShape, PageShape),
 ) -> (FlexTensor, FlexTensor) {
-    let PageShape { capacity, words, scales: halves, .. } = page;
+    let PageShape { words, scales: halves, .. } = target;
     let from: &[u32] = codes.storage();
     let from_scales: &[f16] = bytemuck::cast_slice(scales.storage::<u32>());
     let to: &mut [u32] = to_codes.storage_mut();
     let to_halves: &mut [f16] = bytemuck::cast_slice_mut(to_scales.storage_mut::<u32>());
-    for head in 0..page.batch * page.heads {
+    for head in 0..target.batch * target.heads {
         for (i, row) in rows.iter().enumerate() {
-            let (source, target) = (head * capacity + *row as usize, head * capacity + at + i);
-            to[target * words..][..words].copy_from_slice(&from[source * words..][..words]);
-            to_halves[target * halves..][..halves]
-                .copy_from_slice(&from_scales[source * halves..][..halves]);
+            let (from_row, to_row) =
+                (head * source.capacity + *row as usize, head * target.capacity + at + i);
+            to[to_row * words..][..words].copy_from_slice(&from[from_row * words..][..words]);
+            to_halves[to_row * halves..][..halves]
+                .copy_from_slice(&from_scales[from_row * halves..][..halves]);
         }
     }
     (to_codes, to_scales)

@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var r = 0u; r < UNIT; r++) {
         let row = unit * UNIT + r;
         if (row < at || row >= at + count) { continue; }
-        let source = head * CAPACITY + info[3u + row - at];
+        let source = head * info[3] + info[4u + row - at];
         let to_row = head * CAPACITY + row;
         for (var w = 0u; w < ROW_WORDS; w++) {
             to_codes[to_row * ROW_WORDS + w] = codes[source * ROW_WORDS + w];

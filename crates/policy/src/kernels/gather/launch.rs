@@ -11,11 +11,11 @@ pub(in crate::kernels) fn gather(
     (to_codes, to_scales): (CubeTensor, CubeTensor),
     rows: &[u32],
     at: usize,
-    page: PageShape,
+    (source, page): (PageShape, PageShape),
 ) -> (CubeTensor, CubeTensor) {
     let (to_codes, to_scales) = (own(to_codes), own(to_scales));
     let units = page.units(at, rows.len());
-    let info: Vec<u32> = [at as u32, rows.len() as u32, units as u32]
+    let info: Vec<u32> = [at as u32, rows.len() as u32, units as u32, source.capacity as u32]
         .into_iter()
         .chain(rows.iter().copied())
         .collect();

@@ -1,0 +1,184 @@
+//! Attention on a GPU: packed words go straight into the kernel.
+//!
+//! Every page is cut into stretches of tokens, and query rows of one key-value head into blocks of
+//! eight: a workgroup reads its stretch of packed keys and values once for all its rows and leaves a
+//! weighted sum, a maximum and a sum of weights. A second kernel joins the stretches of a row. So
+//! decode fills the device however few heads there are, no score and no unpacked value goes to
+//! memory, and what is written in between does not grow with the number of rows and stretches alike.
+
+use burn::Tensor;
+use burn::backend::Wgpu;
+use burn::tensor::{DType, Shape};
+use burn_wgpu::{CubeTensor, into_contiguous};
+
+use crate::kernels::PageShape;
+use crate::kernels::wgsl::{Kernel, Key, check, prefixed, submit};
+use crate::packed::{Axis, PackedCache, Page, Side};
+use crate::{Attended, Format, Queries};
+
+/// Invocations of a workgroup.
+const GROUP: usize = 128;
+
+/// Tokens whose scores exist at a time in a workgroup.
+const TILE: usize = 128;
+
+/// Numbers in the tile of decoded values: 4 KiB.
+const VALUE_TILE: usize = 1024;
+
+/// Workgroups that keep any device busy; beyond that, stretches get longer.
+const ENOUGH_GROUPS: usize = 2048;
+
+/// Whether the kernels serve a pair of sides; per-channel ones, and formats without WGSL, go the
+/// plain way, decoded tile by tile.
+///
+/// # Errors
+/// What the compiler says of a pair that should compile.
+pub(crate) fn serves(keys: &Side, values: &Side, head_dim: usize) -> Result<bool, String> {
+    let fit = |side: &Side| side.axis == Axis::Token && side.format.wgsl().is_some();
+    if !fit(keys) || !fit(values) || head_dim > 256 {
+        return Ok(false);
+    }
+    // The runtime only logs what does not compile, and its output reads as zeros.
+    sources(&*keys.format, &*values.format, head_dim).iter().try_for_each(|s| check(s))?;
+    Ok(true)
+}
+
+/// Rows of one workgroup: as many as there are, up to what 16 KiB of workgroup memory hold.
+fn rows_of_group(rows: usize, head_dim: usize) -> usize {
+    rows.next_power_of_two().min(if head_dim > 128 { 4 } else { 8 })
+}
+
+/// The WGSL of both kernels for a pair of formats, as tests validate it.
+pub fn sources(keys: &dyn Format, values: &dyn Format, head_dim: usize) -> [String; 2] {
+    let page = PageShape::new(keys.layout(), 1, 2, 256, head_dim);
+    let partial = partial_text(keys, values, page, rows_of_group(8, head_dim));
+    [partial.unwrap_or_default(), merge_text(head_dim)]
+}
+
+fn constants(list: &[(&str, usize)]) -> String {
+    list.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect()
+}
+
+fn partial_text(
+    keys: &dyn Format,
+    values: &dyn Format,
+    page: PageShape,
+    rows: usize,
+) -> Option<String> {
+    let d = page.head_dim;
+    let (k, v) = (keys.layout(), values.layout());
+    // A power of two, so that tiles of values fill tiles of scores.
+    let value_tile = (VALUE_TILE / d).next_power_of_two().clamp(2, TILE);
+    let value_tile = if value_tile * d > VALUE_TILE { value_tile / 2 } else { value_tile };
+    let stripes = (GROUP / d).max(1);
+    let mut text = constants(&[
+        ("GROUP", GROUP),
+        ("R", rows),
+        ("HEAD_DIM", d),
+        ("CAPACITY", page.capacity),
+        ("TILE", TILE),
+        ("VALUE_TILE", value_tile.max(1)),
+        ("SCRATCH", (rows * TILE).max(stripes * rows * d)),
+        ("KEY_BLOCKS", d / k.values),
+        ("KEY_SCALES", k.scales),
+        ("VALUE_BLOCKS", d / v.values),
+        ("VALUE_SCALES", v.scales),
+        ("key_VALUES", k.values),
+        ("key_WORDS", k.code_words),
+        ("value_VALUES", v.values),
+        ("value_WORDS", v.code_words),
+    ]);
+    text.push_str(include_str!("../prelude.wgsl"));
+    text.push_str(&prefixed(&keys.wgsl()?, "key_"));
+    text.push_str(&prefixed(&values.wgsl()?, "value_"));
+    text.push_str(Kernel::Attend.body());
+    Some(text)
+}
+
+fn merge_text(head_dim: usize) -> String {
+    constants(&[("GROUP", 64), ("HEAD_DIM", head_dim)]) + Kernel::Merge.body()
+}
+
+/// See [`LayerCache::attend`](crate::LayerCache::attend); `tokens` is what the cache holds.
+pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> Attended {
+    let [b, hq, s, d] = queries.queries.dims();
+    let q = queries.queries.clone().try_into_primitive::<Wgpu>();
+    let q = into_contiguous(q.expect("queries live where the cache does"));
+    let heads = b * cache.keys.shape.heads;
+    let rows = b * hq / heads * s;
+    let group_rows = rows_of_group(rows, d);
+    let row_blocks = rows.div_ceil(group_rows);
+    let last = queries.visible.iter().map(|range| range.end).max().unwrap_or(0).min(tokens);
+    let stretch = (last * heads * row_blocks / ENOUGH_GROUPS).next_multiple_of(TILE).max(2 * TILE);
+
+    let pages = read(&cache.keys.pages, &cache.values.pages, last);
+    let parts: usize = pages.iter().map(|page| page.tokens.div_ceil(stretch)).sum();
+    let empty = |shape: &[usize]| {
+        let shape = Shape::from(shape.to_vec());
+        let bytes = shape.num_elements().max(1) * size_of::<f32>();
+        let handle = q.client.empty(bytes);
+        CubeTensor::new_contiguous(q.client.clone(), q.device.clone(), shape, handle, DType::F32)
+    };
+    let sums = empty(&[heads, parts.max(1), rows, d]);
+    let states = empty(&[heads, parts.max(1), rows, 2]);
+    let mut first_part = 0;
+    for ReadPage { keys, values, first, tokens } in &pages {
+        let count = tokens.div_ceil(stretch);
+        let scale = queries.scale.to_bits();
+        let numbers = [*first, *tokens, stretch, first_part, parts].map(|n| n as u32);
+        let mut info = numbers.to_vec();
+        info.extend([scale, s as u32, rows as u32]);
+        info.extend(queries.visible.iter().flat_map(|r| [r.start as u32, r.end as u32]));
+        let planes = [&keys.codes, &values.codes].map(|t| t.clone().try_into_primitive::<Wgpu>());
+        let halves = [&keys.scales, &values.scales].map(|t| t.clone().try_into_primitive::<Wgpu>());
+        let [kc, vc] = planes.map(|plane| plane.expect("pages live on this device"));
+        let [ks, vs] = halves.map(|plane| plane.expect("pages live on this device"));
+        let formats = [&cache.keys.side.format, &cache.values.side.format].map(Clone::clone);
+        let page = PageShape { head_dim: d, ..keys.shape };
+        let name = format!("{} {} {group_rows}", formats[0].name(), formats[1].name());
+        let text = move || {
+            let [keys, values] = &formats;
+            partial_text(&**keys, &**values, page, group_rows).unwrap_or_default()
+        };
+        submit(
+            Key { kernel: Kernel::Attend, formats: name, page },
+            text,
+            &[&q, &kc, &ks, &vc, &vs, &sums, &states],
+            &info,
+            ([count as u32, row_blocks as u32, heads as u32], GROUP as u32),
+        );
+        first_part += count;
+    }
+    let output = empty(&[b, hq, s, d]);
+    let log_sums = empty(&[b, hq, s, 1]);
+    submit(
+        Key { kernel: Kernel::Merge, formats: String::new(), page: cache.keys.shape },
+        move || merge_text(d),
+        &[&sums, &states, &output, &log_sums],
+        &[parts as u32, rows as u32],
+        ([rows as u32, heads as u32, 1], 64),
+    );
+    Attended {
+        output: Tensor::from_primitive::<Wgpu>(output.into()),
+        log_sum: Tensor::from_primitive::<Wgpu>(log_sums.into()),
+    }
+}
+
+/// A page and what of it is read.
+struct ReadPage<'a> {
+    keys: &'a Page,
+    values: &'a Page,
+    first: usize,
+    tokens: usize,
+}
+
+/// The pages with tokens below `last`.
+fn read<'a>(keys: &'a [Page], values: &'a [Page], last: usize) -> Vec<ReadPage<'a>> {
+    let mut first = 0;
+    let pages = keys.iter().zip(values).map(|(keys, values)| {
+        let start = first;
+        first += keys.tokens;
+        ReadPage { keys, values, first: start, tokens: last.saturating_sub(start).min(keys.tokens) }
+    });
+    pages.filter(|page| page.tokens > 0).collect()
+}
