@@ -24,6 +24,9 @@ pub(crate) use page::buffer_bytes;
 pub use wgsl::shader_sources;
 pub(crate) use wgsl::validate as validate_shaders;
 
+/// Bytes of a buffer that every WebGPU adapter can bind.
+pub(crate) const MAX_BUFFER: usize = 128 << 20;
+
 /// The operations that a device must offer to hold packed pages.
 ///
 /// Codes are U32 tensors `[B, Hkv, capacity, words]`; scales are U32 tensors

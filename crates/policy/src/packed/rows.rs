@@ -144,7 +144,8 @@ impl Rows {
             let size = self.pages[first].tokens;
             let room: usize = self.pages.iter().map(|page| page.tokens).sum();
             let alike = self.pages[first..].iter().all(|page| page.tokens == size);
-            if !alike || room > held || size >= MERGE_BELOW {
+            let joined = MERGE * self.pages[first].shape.codes().iter().product::<usize>() * 4;
+            if !alike || room > held || size >= MERGE_BELOW || joined > kernels::MAX_BUFFER {
                 return;
             }
             let parts = self.pages.split_off(first);

@@ -136,7 +136,7 @@ fn shapes_from_one_token_to_long_contexts_on_the_gpu() {
 }
 
 #[test]
-fn hard_numbers_and_masked_tiles_agree_with_the_reference() {
+fn hard_numbers_and_masked_tiles_on_the_cpu_and_the_gpu() {
     let mut devices = vec![Device::flex()];
     devices.extend(crate::support::gpu());
     for device in devices {

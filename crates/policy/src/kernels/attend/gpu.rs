@@ -11,8 +11,8 @@ use burn::backend::Wgpu;
 use burn::tensor::{DType, Shape};
 use burn_wgpu::{CubeTensor, into_contiguous};
 
-use crate::kernels::PageShape;
 use crate::kernels::wgsl::{Kernel, Key, check, prefixed, submit};
+use crate::kernels::{MAX_BUFFER, PageShape};
 use crate::packed::{Axis, PackedCache, Page, Side};
 use crate::{Attended, Format, Queries};
 
@@ -102,17 +102,23 @@ fn merge_text(head_dim: usize) -> String {
 /// See [`LayerCache::attend`](crate::LayerCache::attend); `tokens` is what the cache holds.
 pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> Attended {
     let [b, hq, s, d] = queries.queries.dims();
-    let q = queries.queries.clone().try_into_primitive::<Wgpu>();
-    let q = into_contiguous(q.expect("queries live where the cache does"));
     let heads = b * cache.keys.shape.heads;
     let rows = b * hq / heads * s;
     let group_rows = rows_of_group(rows, d);
     let row_blocks = rows.div_ceil(group_rows);
     let last = queries.visible.iter().map(|range| range.end).max().unwrap_or(0).min(tokens);
     let stretch = (last * heads * row_blocks / ENOUGH_GROUPS).next_multiple_of(TILE).max(2 * TILE);
-
     let pages = read(&cache.keys.pages, &cache.values.pages, last);
     let parts: usize = pages.iter().map(|page| page.tokens.div_ceil(stretch)).sum();
+    if s > 1 && heads * parts * rows * d * size_of::<f32>() > MAX_BUFFER {
+        let [first, second] = halves(queries).map(|half| attend(&half, cache, tokens));
+        return Attended {
+            output: Tensor::cat(vec![first.output, second.output], 2),
+            log_sum: Tensor::cat(vec![first.log_sum, second.log_sum], 2),
+        };
+    }
+    let q = queries.queries.clone().try_into_primitive::<Wgpu>();
+    let q = into_contiguous(q.expect("queries live where the cache does"));
     let empty = |shape: &[usize]| {
         let shape = Shape::from(shape.to_vec());
         let bytes = shape.num_elements().max(1) * size_of::<f32>();
@@ -162,6 +168,16 @@ pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> A
         output: Tensor::from_primitive::<Wgpu>(output.into()),
         log_sum: Tensor::from_primitive::<Wgpu>(log_sums.into()),
     }
+}
+
+/// The first and the second half of some queries.
+fn halves(queries: &Queries) -> [Queries; 2] {
+    let s = queries.visible.len();
+    [0..s / 2, s / 2..s].map(|range| Queries {
+        queries: queries.queries.clone().narrow(2, range.start, range.len()),
+        visible: queries.visible[range].to_vec(),
+        scale: queries.scale,
+    })
 }
 
 /// A page and what of it is read.

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Measures the kernels on the GPU of this machine (Vulkan or Metal): is every kernel right for every
+# pair of formats, and how fast is it? Run it in the root of a checkout:
+#
+#     scripts/gpu.sh results/gpu-kernels/<date>-<revision>-<device>
+#
+# Where the program and its tests were built elsewhere, KVR and KVR_TESTS name them.
+set -eu
+out=$1
+mkdir -p "$out"
+if [ -z "${KVR:-}" ]; then
+    cargo build --release -p kvr
+    KVR=target/release/kvr
+fi
+if [ -n "${KVR_TESTS:-}" ]; then
+    "$KVR_TESTS" gpu >"$out/tests.txt" 2>&1 || { cat "$out/tests.txt"; exit 1; }
+else
+    cargo test --release -p kvr-policy --test it -- gpu >"$out/tests.txt" 2>&1 || { cat "$out/tests.txt"; exit 1; }
+fi
+tail -3 "$out/tests.txt"
+"$KVR" doctor >"$out/doctor.txt"
+cat "$out/doctor.txt"
+
+# Perplexity here and on the CPU.
+for backend in wgpu cpu; do
+    HF_HUB_OFFLINE=1 "$KVR" eval --backend $backend --policy fp16,k8v4 --chunks 8 --format json >"$out/eval-$backend.json"
+done
+
+attention() {
+    name=$1
+    shift
+    "$KVR" bench attention --backend wgpu --policy fp16,k8v8,k8v4,k4v8,k4v4,a4g64 --out "$out/$name.json" "$@"
+}
+# Caches larger than the processor's, used in turn.
+for model in tinyllama llama-3-8b; do
+    attention "decode-$model-batch-8" --model $model --batch 8 --held 32768 --layers 4
+    attention "decode-$model" --model $model --held 512,2048,8192,32768 --layers 4 --unfused
+    attention "prefill-$model" --model $model --held 4096 --queries 4096 --layers 1 --rounds 3
+done
+"$KVR" bench speed --backend wgpu --model random:tinyllama --policy fp16,k8v4 --depth 0,2048,8192 --rounds 2 --decode 16 \
+    --format json >"$out/speed-tinyllama.json"
