@@ -159,7 +159,8 @@ fn hard_numbers_and_masked_tiles_on_the_cpu_and_the_gpu() {
         let plain = kvr_policy::kernels::reference_attention(&queries, cache.view());
         let plain = plain.expect("the reference");
         let worst = |a: Tensor<4>, b: Tensor<4>| -> f32 { (a - b).abs().max().into_scalar() };
-        assert!(worst(ours.output.clone(), plain.output) < 3e-5);
+        let top: f32 = plain.output.clone().abs().max().into_scalar();
+        assert!(worst(ours.output.clone(), plain.output) < 2e-5 * top);
         let off: f32 = (ours.log_sum / plain.log_sum - 1.0).abs().max().into_scalar();
         assert!(off < 1e-5, "log-sums differ by {off}");
         let first: f32 = ours.output.narrow(2, 0, 1).abs().max().into_scalar();

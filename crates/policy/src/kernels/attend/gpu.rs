@@ -11,10 +11,10 @@ use burn::backend::Wgpu;
 use burn::tensor::{DType, Shape};
 use burn_wgpu::{CubeTensor, into_contiguous};
 
-use crate::kernels::wgsl::{Kernel, Key, check, prefixed, submit};
+use crate::kernels::wgsl::{Kernel, Key, check, prefixed, submit, unroll};
 use crate::kernels::{MAX_BUFFER, PageShape};
 use crate::packed::{Axis, PackedCache, Page, Side};
-use crate::{Attended, Format, Queries};
+use crate::{Attended, BlockLayout, Format, Queries};
 
 /// Invocations of a workgroup.
 const GROUP: usize = 128;
@@ -22,8 +22,9 @@ const GROUP: usize = 128;
 /// Tokens whose scores exist at a time in a workgroup.
 const TILE: usize = 128;
 
-/// Numbers in the tile of decoded values: 4 KiB.
-const VALUE_TILE: usize = 1024;
+/// Workgroup memory that every WebGPU adapter has, and that Apple's and all larger ones have.
+const LEAST_SHARED: usize = 16 << 10;
+const USUAL_SHARED: usize = 32 << 10;
 
 /// Workgroups that keep any device busy; beyond that, stretches get longer.
 const ENOUGH_GROUPS: usize = 2048;
@@ -34,7 +35,9 @@ const ENOUGH_GROUPS: usize = 2048;
 /// # Errors
 /// What the compiler says of a pair that should compile.
 pub(crate) fn serves(keys: &Side, values: &Side, head_dim: usize) -> Result<bool, String> {
-    let fit = |side: &Side| side.axis == Axis::Token && side.format.wgsl().is_some();
+    let fit = |side: &Side| {
+        side.axis == Axis::Token && read_text(&*side.format, "key", 1, head_dim).is_some()
+    };
     if !fit(keys) || !fit(values) || head_dim > 256 {
         return Ok(false);
     }
@@ -43,16 +46,25 @@ pub(crate) fn serves(keys: &Side, values: &Side, head_dim: usize) -> Result<bool
     Ok(true)
 }
 
-/// Rows of one workgroup: as many as there are, up to what 16 KiB of workgroup memory hold.
+/// Rows of one workgroup: as many as there are, in fours, up to what workgroup memory holds.
 fn rows_of_group(rows: usize, head_dim: usize) -> usize {
-    rows.next_power_of_two().min(if head_dim > 128 { 4 } else { 8 })
+    if rows > 4 && head_dim <= 128 { 8 } else { 4 }
+}
+
+/// Tokens whose values are decoded at a time: a power of two, so that they fill tiles of scores.
+fn value_tile(rows: usize, head_dim: usize, shared: usize) -> usize {
+    let used = 4 * rows * head_dim + 4 * rows * TILE + 4 * GROUP + 12 * rows;
+    let room = shared.saturating_sub(used) * 8 / 9 / (4 * head_dim);
+    (1 << room.max(1).ilog2()).min(TILE)
 }
 
 /// The WGSL of both kernels for a pair of formats, as tests validate it.
-pub fn sources(keys: &dyn Format, values: &dyn Format, head_dim: usize) -> [String; 2] {
+pub fn sources(keys: &dyn Format, values: &dyn Format, head_dim: usize) -> [String; 3] {
     let page = PageShape::new(keys.layout(), 1, 2, 256, head_dim);
-    let partial = partial_text(keys, values, page, rows_of_group(8, head_dim));
-    [partial.unwrap_or_default(), merge_text(head_dim)]
+    let rows = rows_of_group(8, head_dim);
+    let [least, usual] = [LEAST_SHARED, USUAL_SHARED]
+        .map(|shared| partial_text(keys, values, page, rows, shared).unwrap_or_default());
+    [least, usual, merge_text(head_dim)]
 }
 
 fn constants(list: &[(&str, usize)]) -> String {
@@ -64,34 +76,90 @@ fn partial_text(
     values: &dyn Format,
     page: PageShape,
     rows: usize,
+    shared: usize,
 ) -> Option<String> {
     let d = page.head_dim;
-    let (k, v) = (keys.layout(), values.layout());
-    // A power of two, so that tiles of values fill tiles of scores.
-    let value_tile = (VALUE_TILE / d).next_power_of_two().clamp(2, TILE);
-    let value_tile = if value_tile * d > VALUE_TILE { value_tile / 2 } else { value_tile };
-    let stripes = (GROUP / d).max(1);
     let mut text = constants(&[
         ("GROUP", GROUP),
         ("R", rows),
         ("HEAD_DIM", d),
         ("CAPACITY", page.capacity),
         ("TILE", TILE),
-        ("VALUE_TILE", value_tile.max(1)),
-        ("SCRATCH", (rows * TILE).max(stripes * rows * d)),
-        ("KEY_BLOCKS", d / k.values),
-        ("KEY_SCALES", k.scales),
-        ("VALUE_BLOCKS", d / v.values),
-        ("VALUE_SCALES", v.scales),
-        ("key_VALUES", k.values),
-        ("key_WORDS", k.code_words),
-        ("value_VALUES", v.values),
-        ("value_WORDS", v.code_words),
+        ("VALUE_TILE", value_tile(rows, d, shared)),
     ]);
     text.push_str(include_str!("../prelude.wgsl"));
-    text.push_str(&prefixed(&keys.wgsl()?, "key_"));
-    text.push_str(&prefixed(&values.wgsl()?, "value_"));
+    text.push_str(&read_text(keys, "key", 1, d)?);
+    text.push_str(&read_text(values, "value", 3, d)?);
     text.push_str(Kernel::Attend.body());
+    Some(unroll(&text))
+}
+
+/// Values that one call decodes, at most: enough that loads are wide, few enough for registers.
+const READ: usize = 32;
+
+/// Bindings of one side, its format's functions under a prefix, and `<side>_read(row, at, x)`, which
+/// decodes `<SIDE>_READ` values of a row from value `at` on.
+fn read_text(format: &dyn Format, side: &str, binding: usize, d: usize) -> Option<String> {
+    let BlockLayout { values, code_words: words, scales } = format.layout();
+    // As many blocks at a time as divide the row.
+    let blocks = (1..=(READ / values).max(1)).rev().find(|n| (d / values).is_multiple_of(*n))?;
+    let (read, row_words, row_scales) = (blocks * values, d / values * words, d / values * scales);
+    if !read.is_multiple_of(4) {
+        return None;
+    }
+    let upper = side.to_uppercase();
+    let wide = (blocks * words).is_multiple_of(4) && row_words.is_multiple_of(4);
+    let element = if wide { "vec4<u32>" } else { "u32" };
+    let mut text = constants(&[
+        (&format!("{upper}_READ"), read),
+        (&format!("{side}_VALUES"), values),
+        (&format!("{side}_WORDS"), words),
+    ]);
+    let scales_binding = binding + 1;
+    text += &format!(
+        "@group(0) @binding({binding}) var<storage, read_write> {side}_codes: array<{element}>;\n\
+         @group(0) @binding({scales_binding}) var<storage, read_write> {side}_scales: array<u32>;\n"
+    );
+    text += &prefixed(&format.wgsl()?, &format!("{side}_"));
+    text += &format!(
+        "fn {side}_read(row: u32, at: u32, x: ptr<function, array<f32, {upper}_READ>>) {{\n\
+         let first = row * {row_words}u + at / {values}u * {words}u;\n\
+         let first_scale = row * {row_scales}u + at / {values}u * {scales}u;\n"
+    );
+    if wide {
+        for load in 0..blocks * words / 4 {
+            text += &format!("let load{load} = {side}_codes[first / 4u + {load}u];\n");
+        }
+    }
+    for block in 0..blocks {
+        text += &format!(
+            "{{ var codes: array<u32, {side}_WORDS>; var scales: array<u32, 2>; var y: array<f32, {side}_VALUES>;\n"
+        );
+        for word in 0..words {
+            let at = block * words + word;
+            let value = match wide {
+                true => format!("load{}[{}]", at / 4, at % 4),
+                false => format!("{side}_codes[first + {at}u]"),
+            };
+            text += &format!("codes[{word}] = {value};\n");
+        }
+        for scale in 0..scales {
+            let at = block * scales + scale;
+            text += &format!(
+                "{{ let half = first_scale + {at}u; scales[{scale}] = ({side}_scales[half / 2u] >> (16u * (half % 2u))) & 0xffffu; }}\n"
+            );
+        }
+        text += &format!("{side}_decode_block(&codes, &scales, &y);\n");
+        for value in 0..values {
+            text += &format!("(*x)[{}] = y[{value}];\n", block * values + value);
+        }
+        text += "}\n";
+    }
+    if scales == 0 {
+        // A binding that nothing uses would be dropped from the layout.
+        text += &format!("if (first == 0xffffffffu) {{ (*x)[0] = f32({side}_scales[0]); }}\n");
+    }
+    text += "}\n";
     Some(text)
 }
 
@@ -125,6 +193,8 @@ pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> A
         let handle = q.client.empty(bytes);
         CubeTensor::new_contiguous(q.client.clone(), q.device.clone(), shape, handle, DType::F32)
     };
+    let most = q.client.properties().hardware.max_shared_memory_size;
+    let shared = if most >= USUAL_SHARED { USUAL_SHARED } else { LEAST_SHARED };
     let sums = empty(&[heads, parts.max(1), rows, d]);
     let states = empty(&[heads, parts.max(1), rows, 2]);
     let mut first_part = 0;
@@ -141,10 +211,10 @@ pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> A
         let [ks, vs] = halves.map(|plane| plane.expect("pages live on this device"));
         let formats = [&cache.keys.side.format, &cache.values.side.format].map(Clone::clone);
         let page = PageShape { head_dim: d, ..keys.shape };
-        let name = format!("{} {} {group_rows}", formats[0].name(), formats[1].name());
+        let name = format!("{} {} {group_rows} {shared}", formats[0].name(), formats[1].name());
         let text = move || {
             let [keys, values] = &formats;
-            partial_text(&**keys, &**values, page, group_rows).unwrap_or_default()
+            partial_text(&**keys, &**values, page, group_rows, shared).unwrap_or_default()
         };
         submit(
             Key { kernel: Kernel::Attend, formats: name, page },

@@ -1,27 +1,31 @@
 // Attention of up to R query rows of one key-value head over a stretch of one page: the weighted sum
 // of the values, the largest score and the sum of the weights, for merge.wgsl.
 // Workgroup (x, y, z): stretch, block of rows, sequence and key-value head.
+//
+// What stands before this text: the sizes, bindings 1 to 4 (codes and scales of keys and values), and
+// key_read and value_read, which decode some neighbouring values of a row.
 @group(0) @binding(0) var<storage, read_write> queries: array<f32>;       // [HEADS, rows, D]
-@group(0) @binding(1) var<storage, read_write> key_codes: array<u32>;
-@group(0) @binding(2) var<storage, read_write> key_scales: array<u32>;
-@group(0) @binding(3) var<storage, read_write> value_codes: array<u32>;
-@group(0) @binding(4) var<storage, read_write> value_scales: array<u32>;
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;          // [HEADS, parts, rows, D]
 @group(0) @binding(6) var<storage, read_write> states: array<f32>;        // [HEADS, parts, rows, 2]
 @group(0) @binding(7) var<storage, read_write> info: array<u32>;
 
 const NOTHING: f32 = -1e30;
-const PER_ROW: u32 = GROUP / R;                     // invocations that reduce one row
-const STRIPES: u32 = max(GROUP / HEAD_DIM, 1u);     // invocations that share one channel
-const DIMS: u32 = (HEAD_DIM + GROUP - 1u) / GROUP;  // channels of one invocation
+const R4: u32 = R / 4;                       // vectors of rows
+const PER_ROW: u32 = GROUP / R;              // invocations that reduce one row
+const CHANNELS: u32 = HEAD_DIM / 4;          // vectors of channels
+const STRIPES: u32 = GROUP / CHANNELS;       // invocations that share a vector of channels
 
-var<workgroup> query: array<f32, R * HEAD_DIM>;
-var<workgroup> weights: array<f32, SCRATCH>;        // [R, TILE], and at the end partial sums
-var<workgroup> values: array<f32, VALUE_TILE * HEAD_DIM>;
+var<workgroup> query: array<vec4<f32>, R * CHANNELS>;
+var<workgroup> weights: array<vec4<f32>, TILE * R4>;   // [TILE, R], and at the end partial sums
+var<workgroup> values: array<vec4<f32>, VALUE_TILE * CHANNELS * 9 / 8>;
 var<workgroup> reduced: array<f32, GROUP>;
 var<workgroup> row_max: array<f32, R>;
 var<workgroup> row_sum: array<f32, R>;
 var<workgroup> row_keep: array<f32, R>;
+
+// Where a vector of decoded values stands: behind eight of them one place is left free, so that
+// invocations that write stretches of eight do not meet in one bank.
+fn place(i: u32) -> u32 { return i + (i >> 3u); }
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -36,17 +40,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let head = group.z;
     let first_row = group.y * R;
 
-    for (var i = local; i < R * HEAD_DIM; i += GROUP) {
-        let row = first_row + i / HEAD_DIM;
-        query[i] = 0.0;
-        if (row < rows) { query[i] = queries[(head * rows + row) * HEAD_DIM + i % HEAD_DIM] * scale; }
+    for (var i = local; i < R * CHANNELS; i += GROUP) {
+        let row = first_row + 4u * i / HEAD_DIM;
+        var loaded = vec4<f32>(0.0);
+        if (row < rows) {
+            let at = (head * rows + row) * HEAD_DIM + 4u * i % HEAD_DIM;
+            loaded = vec4<f32>(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]) * scale;
+        }
+        query[i] = loaded;
     }
     if (local < R) {
         row_max[local] = NOTHING;
         row_sum[local] = 0.0;
     }
-    var weighted: array<f32, R * DIMS>;
-    for (var i = 0u; i < R * DIMS; i++) { weighted[i] = 0.0; }
+    var weighted: array<vec4<f32>, R>;
+    for (var r = 0u; r < R; r++) { weighted[r] = vec4<f32>(0.0); }
     workgroupBarrier();
 
     let begin = group.x * stretch;
@@ -59,20 +67,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             var score: array<f32, R>;
             for (var r = 0u; r < R; r++) { score[r] = 0.0; }
             if (t < held) {
-                for (var block = 0u; block < KEY_BLOCKS; block++) {
-                    let source = (head * CAPACITY + start + t) * KEY_BLOCKS + block;
-                    var codes: array<u32, key_WORDS>;
-                    for (var w = 0u; w < key_WORDS; w++) { codes[w] = key_codes[source * key_WORDS + w]; }
-                    var scales: array<u32, 2>;
-                    for (var s = 0u; s < KEY_SCALES; s++) {
-                        let half = source * KEY_SCALES + s;
-                        scales[s] = (key_scales[half / 2u] >> (16u * (half % 2u))) & 0xffffu;
-                    }
-                    var x: array<f32, key_VALUES>;
-                    key_decode_block(&codes, &scales, &x);
+                let row = head * CAPACITY + start + t;
+                for (var at = 0u; at < HEAD_DIM; at += KEY_READ) {
+                    var x: array<f32, KEY_READ>;
+                    key_read(row, at, &x);
                     for (var r = 0u; r < R; r++) {
-                        let at = r * HEAD_DIM + block * key_VALUES;
-                        for (var i = 0u; i < key_VALUES; i++) { score[r] += query[at + i] * x[i]; }
+                        for (var i = 0u; i < KEY_READ / 4; i++) {
+                            let key = vec4<f32>(x[4u * i], x[4u * i + 1u], x[4u * i + 2u], x[4u * i + 3u]);
+                            score[r] += dot(query[(r * HEAD_DIM + at) / 4u + i], key);
+                        }
                     }
                 }
             }
@@ -81,7 +84,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let row = first_row + r;
                 let range = 8u + 2u * (row % steps);
                 let seen = t < held && row < rows && token >= info[range] && token < info[range + 1u];
-                weights[r * TILE + t] = select(NOTHING, score[r], seen);
+                score[r] = select(NOTHING, score[r], seen);
+            }
+            for (var q = 0u; q < R4; q++) {
+                weights[t * R4 + q] =
+                    vec4<f32>(score[4u * q], score[4u * q + 1u], score[4u * q + 2u], score[4u * q + 3u]);
             }
         }
         workgroupBarrier();
@@ -91,7 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let lane = local % PER_ROW;
         if (r < R) {
             var largest = NOTHING;
-            for (var t = lane; t < TILE; t += PER_ROW) { largest = max(largest, weights[r * TILE + t]); }
+            for (var t = lane; t < TILE; t += PER_ROW) { largest = max(largest, weights[t * R4 + r / 4u][r % 4u]); }
             reduced[local] = largest;
         }
         workgroupBarrier();
@@ -105,9 +112,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (r < R) {
             var sum = 0.0;
             for (var t = lane; t < TILE; t += PER_ROW) {
-                let score = weights[r * TILE + t];
+                let score = weights[t * R4 + r / 4u][r % 4u];
                 let weight = select(exp(score - row_max[r]), 0.0, score <= NOTHING);
-                weights[r * TILE + t] = weight;
+                weights[t * R4 + r / 4u][r % 4u] = weight;
                 sum += weight;
             }
             reduced[local] = sum;
@@ -118,41 +125,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var i = 0u; i < PER_ROW; i++) { sum += reduced[local + i]; }
             row_sum[r] = sum;
         }
-        for (var i = 0u; i < R * DIMS; i++) { weighted[i] *= row_keep[i / DIMS]; }
+        for (var r = 0u; r < R; r++) { weighted[r] *= row_keep[r]; }
 
         // Weighted values: some tokens are decoded for all, then an invocation has a channel.
         for (var v = 0u; v < held; v += VALUE_TILE) {
-            for (var b = local; b < VALUE_TILE * VALUE_BLOCKS; b += GROUP) {
-                let t = v + b / VALUE_BLOCKS;
-                let block = b % VALUE_BLOCKS;
-                var x: array<f32, value_VALUES>;
-                if (t < held) {
-                    let source = (head * CAPACITY + start + t) * VALUE_BLOCKS + block;
-                    var codes: array<u32, value_WORDS>;
-                    for (var w = 0u; w < value_WORDS; w++) { codes[w] = value_codes[source * value_WORDS + w]; }
-                    var scales: array<u32, 2>;
-                    for (var s = 0u; s < VALUE_SCALES; s++) {
-                        let half = source * VALUE_SCALES + s;
-                        scales[s] = (value_scales[half / 2u] >> (16u * (half % 2u))) & 0xffffu;
-                    }
-                    value_decode_block(&codes, &scales, &x);
-                }
-                for (var i = 0u; i < value_VALUES; i++) {
-                    values[(b / VALUE_BLOCKS) * HEAD_DIM + block * value_VALUES + i] = x[i];
+            for (var b = local; b < VALUE_TILE * HEAD_DIM / VALUE_READ; b += GROUP) {
+                let t = v + b * VALUE_READ / HEAD_DIM;
+                var x: array<f32, VALUE_READ>;
+                if (t < held) { value_read(head * CAPACITY + start + t, b * VALUE_READ % HEAD_DIM, &x); }
+                for (var i = 0u; i < VALUE_READ / 4; i++) {
+                    values[place(b * VALUE_READ / 4u + i)] =
+                        vec4<f32>(x[4u * i], x[4u * i + 1u], x[4u * i + 2u], x[4u * i + 3u]);
                 }
             }
             workgroupBarrier();
-            let stripe = local / HEAD_DIM;
+            let stripe = local / CHANNELS;
             if (stripe < STRIPES) {
-                for (var k = 0u; k < DIMS; k++) {
-                    let channel = local % HEAD_DIM + k * GROUP;
-                    if (channel < HEAD_DIM) {
-                        for (var t = stripe; t < VALUE_TILE; t += STRIPES) {
-                            let value = values[t * HEAD_DIM + channel];
-                            for (var r = 0u; r < R; r++) {
-                                weighted[r * DIMS + k] += weights[r * TILE + v + t] * value;
-                            }
-                        }
+                for (var t = stripe; t < VALUE_TILE; t += STRIPES) {
+                    let value = values[place(t * CHANNELS + local % CHANNELS)];
+                    for (var q = 0u; q < R4; q++) {
+                        let weight = weights[(v + t) * R4 + q];
+                        for (var i = 0u; i < 4u; i++) { weighted[4u * q + i] += weight[i] * value; }
                     }
                 }
             }
@@ -160,26 +153,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 
-    // Stripes are added up in the scratch of the weights.
-    let stripe = local / HEAD_DIM;
-    if (stripe < STRIPES) {
-        for (var k = 0u; k < DIMS; k++) {
-            let channel = local % HEAD_DIM + k * GROUP;
-            if (channel < HEAD_DIM) {
-                for (var r = 0u; r < R; r++) {
-                    weights[(stripe * R + r) * HEAD_DIM + channel] = weighted[r * DIMS + k];
+    // Stripes are added up in the scratch of the weights, some rows at a time.
+    for (var q = 0u; q < 4u; q++) {
+        for (var i = 0u; i < R4; i++) { weights[i * GROUP + local] = weighted[q * R4 + i]; }
+        workgroupBarrier();
+        for (var i = local; i < R4 * CHANNELS; i += GROUP) {
+            let row = first_row + q * R4 + i / CHANNELS;
+            if (row < rows) {
+                var sum = vec4<f32>(0.0);
+                for (var s = 0u; s < STRIPES; s++) {
+                    sum += weights[i / CHANNELS * GROUP + s * CHANNELS + i % CHANNELS];
                 }
+                let at = ((head * parts + part) * rows + row) * HEAD_DIM + 4u * (i % CHANNELS);
+                sums[at] = sum.x;
+                sums[at + 1u] = sum.y;
+                sums[at + 2u] = sum.z;
+                sums[at + 3u] = sum.w;
             }
         }
-    }
-    workgroupBarrier();
-    for (var i = local; i < R * HEAD_DIM; i += GROUP) {
-        let row = first_row + i / HEAD_DIM;
-        if (row < rows) {
-            var sum = 0.0;
-            for (var s = 0u; s < STRIPES; s++) { sum += weights[s * R * HEAD_DIM + i]; }
-            sums[((head * parts + part) * rows + row) * HEAD_DIM + i % HEAD_DIM] = sum;
-        }
+        workgroupBarrier();
     }
     if (local < R && first_row + local < rows) {
         let at = 2u * ((head * parts + part) * rows + first_row + local);
