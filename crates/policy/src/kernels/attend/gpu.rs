@@ -22,12 +22,12 @@ const GROUP: usize = 128;
 /// Tokens whose scores exist at a time in a workgroup.
 const TILE: usize = 128;
 
-/// Workgroup memory that every WebGPU adapter has, and that Apple's and all larger ones have.
-const LEAST_SHARED: usize = 16 << 10;
-const USUAL_SHARED: usize = 32 << 10;
+/// Workgroup memory that every WebGPU adapter has. Larger tiles were not faster where there is more:
+/// fewer workgroups then run side by side.
+const SHARED: usize = 16 << 10;
 
 /// Workgroups that keep any device busy; beyond that, stretches get longer.
-const ENOUGH_GROUPS: usize = 2048;
+const ENOUGH_GROUPS: usize = 4096;
 
 /// Whether the kernels serve a pair of sides; per-channel ones, and formats without WGSL, go the
 /// plain way, decoded tile by tile.
@@ -52,19 +52,18 @@ fn rows_of_group(rows: usize, head_dim: usize) -> usize {
 }
 
 /// Tokens whose values are decoded at a time: a power of two, so that they fill tiles of scores.
-fn value_tile(rows: usize, head_dim: usize, shared: usize) -> usize {
+fn value_tile(rows: usize, head_dim: usize) -> usize {
     let used = 4 * rows * head_dim + 4 * rows * TILE + 4 * GROUP + 12 * rows;
-    let room = shared.saturating_sub(used) * 8 / 9 / (4 * head_dim);
+    let room = SHARED.saturating_sub(used) * 8 / 9 / (4 * head_dim);
     (1 << room.max(1).ilog2()).min(TILE)
 }
 
 /// The WGSL of both kernels for a pair of formats, as tests validate it.
-pub fn sources(keys: &dyn Format, values: &dyn Format, head_dim: usize) -> [String; 3] {
+pub fn sources(keys: &dyn Format, values: &dyn Format, head_dim: usize) -> [String; 2] {
     let page = PageShape::new(keys.layout(), 1, 2, 256, head_dim);
     let rows = rows_of_group(8, head_dim);
-    let [least, usual] = [LEAST_SHARED, USUAL_SHARED]
-        .map(|shared| partial_text(keys, values, page, rows, shared).unwrap_or_default());
-    [least, usual, merge_text(head_dim)]
+    let partial = partial_text(keys, values, page, rows);
+    [partial.unwrap_or_default(), merge_text(head_dim)]
 }
 
 fn constants(list: &[(&str, usize)]) -> String {
@@ -76,7 +75,6 @@ fn partial_text(
     values: &dyn Format,
     page: PageShape,
     rows: usize,
-    shared: usize,
 ) -> Option<String> {
     let d = page.head_dim;
     let mut text = constants(&[
@@ -85,7 +83,7 @@ fn partial_text(
         ("HEAD_DIM", d),
         ("CAPACITY", page.capacity),
         ("TILE", TILE),
-        ("VALUE_TILE", value_tile(rows, d, shared)),
+        ("VALUE_TILE", value_tile(rows, d)),
     ]);
     text.push_str(include_str!("../prelude.wgsl"));
     text.push_str(&read_text(keys, "key", 1, d)?);
@@ -175,7 +173,7 @@ pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> A
     let group_rows = rows_of_group(rows, d);
     let row_blocks = rows.div_ceil(group_rows);
     let last = queries.visible.iter().map(|range| range.end).max().unwrap_or(0).min(tokens);
-    let stretch = (last * heads * row_blocks / ENOUGH_GROUPS).next_multiple_of(TILE).max(2 * TILE);
+    let stretch = (last * heads * row_blocks / ENOUGH_GROUPS).next_multiple_of(TILE).max(TILE);
     let pages = read(&cache.keys.pages, &cache.values.pages, last);
     let parts: usize = pages.iter().map(|page| page.tokens.div_ceil(stretch)).sum();
     if s > 1 && heads * parts * rows * d * size_of::<f32>() > MAX_BUFFER {
@@ -193,8 +191,6 @@ pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> A
         let handle = q.client.empty(bytes);
         CubeTensor::new_contiguous(q.client.clone(), q.device.clone(), shape, handle, DType::F32)
     };
-    let most = q.client.properties().hardware.max_shared_memory_size;
-    let shared = if most >= USUAL_SHARED { USUAL_SHARED } else { LEAST_SHARED };
     let sums = empty(&[heads, parts.max(1), rows, d]);
     let states = empty(&[heads, parts.max(1), rows, 2]);
     let mut first_part = 0;
@@ -211,10 +207,10 @@ pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> A
         let [ks, vs] = halves.map(|plane| plane.expect("pages live on this device"));
         let formats = [&cache.keys.side.format, &cache.values.side.format].map(Clone::clone);
         let page = PageShape { head_dim: d, ..keys.shape };
-        let name = format!("{} {} {group_rows} {shared}", formats[0].name(), formats[1].name());
+        let name = format!("{} {} {group_rows}", formats[0].name(), formats[1].name());
         let text = move || {
             let [keys, values] = &formats;
-            partial_text(&**keys, &**values, page, group_rows, shared).unwrap_or_default()
+            partial_text(&**keys, &**values, page, group_rows).unwrap_or_default()
         };
         submit(
             Key { kernel: Kernel::Attend, formats: name, page },

@@ -57,8 +57,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var r = 0u; r < R; r++) { weighted[r] = vec4<f32>(0.0); }
     workgroupBarrier();
 
+    // Tokens that no row of this block reads are not looked at.
+    var limit = 0u;
+    for (var r = 0u; r < R; r++) {
+        if (first_row + r < rows) { limit = max(limit, info[8u + 2u * ((first_row + r) % steps) + 1u]); }
+    }
     let begin = group.x * stretch;
-    let end = min(begin + stretch, tokens);
+    let end = min(min(begin + stretch, tokens), max(limit, first_token) - first_token);
     for (var start = begin; start < end; start += TILE) {
         let held = min(TILE, end - start);
 
@@ -94,35 +99,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
 
         // The online softmax: several invocations to a row.
-        let r = local / PER_ROW;
-        let lane = local % PER_ROW;
-        if (r < R) {
-            var largest = NOTHING;
-            for (var t = lane; t < TILE; t += PER_ROW) { largest = max(largest, weights[t * R4 + r / 4u][r % 4u]); }
-            reduced[local] = largest;
-        }
+        // Rows are the faster index, as in the memory of the weights, so that banks do not meet.
+        let r = local % R;
+        let lane = local / R;
+        var peak = NOTHING;
+        for (var t = lane; t < TILE; t += PER_ROW) { peak = max(peak, weights[t * R4 + r / 4u][r % 4u]); }
+        reduced[local] = peak;
         workgroupBarrier();
-        if (r < R && lane == 0u) {
+        if (lane == 0u) {
             var largest = row_max[r];
-            for (var i = 0u; i < PER_ROW; i++) { largest = max(largest, reduced[local + i]); }
+            for (var i = 0u; i < PER_ROW; i++) { largest = max(largest, reduced[i * R + r]); }
             row_keep[r] = exp(row_max[r] - largest);
             row_max[r] = largest;
         }
         workgroupBarrier();
-        if (r < R) {
-            var sum = 0.0;
-            for (var t = lane; t < TILE; t += PER_ROW) {
-                let score = weights[t * R4 + r / 4u][r % 4u];
-                let weight = select(exp(score - row_max[r]), 0.0, score <= NOTHING);
-                weights[t * R4 + r / 4u][r % 4u] = weight;
-                sum += weight;
-            }
-            reduced[local] = sum;
+        var part_sum = 0.0;
+        for (var t = lane; t < TILE; t += PER_ROW) {
+            let score = weights[t * R4 + r / 4u][r % 4u];
+            let weight = select(exp(score - row_max[r]), 0.0, score <= NOTHING);
+            weights[t * R4 + r / 4u][r % 4u] = weight;
+            part_sum += weight;
         }
+        reduced[local] = part_sum;
         workgroupBarrier();
-        if (r < R && lane == 0u) {
+        if (lane == 0u) {
             var sum = row_sum[r] * row_keep[r];
-            for (var i = 0u; i < PER_ROW; i++) { sum += reduced[local + i]; }
+            for (var i = 0u; i < PER_ROW; i++) { sum += reduced[i * R + r]; }
             row_sum[r] = sum;
         }
         for (var r = 0u; r < R; r++) { weighted[r] *= row_keep[r]; }
