@@ -13,9 +13,9 @@ if [ -z "${KVR:-}" ]; then
     KVR=target/release/kvr
 fi
 if [ -n "${KVR_TESTS:-}" ]; then
-    "$KVR_TESTS" gpu >"$out/tests.txt" 2>&1 || { cat "$out/tests.txt"; exit 1; }
+    "$KVR_TESTS" gpu --test-threads 1 >"$out/tests.txt" 2>&1 || { cat "$out/tests.txt"; exit 1; }
 else
-    cargo test --release -p kvr-policy --test it -- gpu >"$out/tests.txt" 2>&1 || { cat "$out/tests.txt"; exit 1; }
+    cargo test --release -p kvr-policy --test it -- gpu --test-threads 1 >"$out/tests.txt" 2>&1 || { cat "$out/tests.txt"; exit 1; }
 fi
 tail -3 "$out/tests.txt"
 "$KVR" doctor >"$out/doctor.txt"

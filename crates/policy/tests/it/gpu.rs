@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use kvr_policy::testkit::{Rows, contract};
 use kvr_policy::{Append, LayerCache, Queries, Registry};
 
-use crate::support::{every_format, geometry, gpu, random, tensor};
+use crate::support::{every_format, geometry, gpu, gpu_and_kind, random, tensor};
 
 fn filled(name: &str, d: usize, steps: &[usize], device: &Device) -> Box<dyn LayerCache> {
     let policy = Registry::builtin().policy(name).expect("a pair of built-in formats");
@@ -24,7 +24,7 @@ fn host(t: burn::Tensor<4>) -> Vec<f32> {
 
 #[test]
 fn the_gpu_stores_and_reads_what_the_cpu_does() {
-    let Some(device) = gpu() else { return };
+    let Some((device, software)) = gpu_and_kind() else { return };
     for format in every_format() {
         // head_dim 32 gives quantised formats an odd number of scales: rows that share a word.
         for d in [32, 64].into_iter().filter(|d| d % format.layout().values == 0) {
@@ -38,20 +38,26 @@ fn the_gpu_stores_and_reads_what_the_cpu_does() {
             for kept in [(0..299).collect::<Vec<_>>(), (0..299).filter(|i| i % 7 != 3).collect()] {
                 ours.keep(&kept).expect("per-token formats");
                 theirs.keep(&kept).expect("per-token formats");
-                same_tiles(&name, &*ours, &*theirs);
+                same_tiles(&name, &*ours, &*theirs, software);
             }
         }
     }
 }
 
-fn same_tiles(name: &str, ours: &dyn LayerCache, theirs: &dyn LayerCache) {
+fn same_tiles(name: &str, ours: &dyn LayerCache, theirs: &dyn LayerCache, software: bool) {
     assert_eq!(ours.view().tokens(), theirs.view().tokens());
     for tile in 0..ours.view().tiles() {
         let (a, b) = (ours.view().tile(tile).expect("cpu"), theirs.view().tile(tile).expect("gpu"));
         for (a, b) in [(a.keys, b.keys), (a.values, b.values)] {
             let (a, b) = (host(a), host(b));
             let differs = a.iter().zip(&b).filter(|(a, b)| a != b).count();
-            assert_eq!(differs, 0, "{name}: of {} values", a.len());
+            // WGSL lets a division be off by 2.5 units in the last place, and hardware makes use of
+            // it: then a value on the border takes the neighbouring code. Software divides exactly.
+            let bound = if software { 0 } else { a.len() / 1000 };
+            assert!(differs <= bound, "{name}: {differs} of {} values", a.len());
+            let top = a.iter().fold(0.0f32, |top, x| top.max(x.abs()));
+            let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off <= top / 2.0, "{name}: off by {off} of {top}");
         }
     }
 }
@@ -86,7 +92,10 @@ fn policies_of_every_kind_run_on_the_gpu() {
         let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>();
         let off = squares(&mut ours.iter().zip(&theirs).map(|(a, b)| a - b));
         let all = squares(&mut ours.iter().copied());
-        assert!(off <= 1e-5 * all, "{name}: {off} of {all}");
+        // Where attention decides what is dropped, a tie may go to another token.
+        let decides = name.starts_with("h2o") || name.starts_with("adaptive");
+        let bound = if decides { 1e-3 } else { 1e-5 };
+        assert!(off <= bound * all, "{name}: {off} of {all}");
     }
 }
 

@@ -40,14 +40,20 @@ pub(crate) fn f32s(bytes: &[u8]) -> Vec<f32> {
 
 /// A software or hardware GPU, or `None` where there is none; tests then say that they skip.
 pub(crate) fn gpu() -> Option<Device> {
+    gpu_and_kind().map(|(device, _)| device)
+}
+
+/// The GPU, and whether it is software.
+pub(crate) fn gpu_and_kind() -> Option<(Device, bool)> {
     let found = std::panic::catch_unwind(|| {
-        Device::wgpu_options().device_kind(DeviceKind::DefaultDevice).init().ok()
+        Device::wgpu_options().device_kind(DeviceKind::DefaultDevice).init_with_setup().ok()
     });
-    let device = found.ok().flatten();
-    if device.is_none() {
+    let Some((device, setup)) = found.ok().flatten() else {
         eprintln!("skipped: no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
-    }
-    device
+        return None;
+    };
+    let kind = format!("{:?}", setup.adapter.get_info().device_type);
+    Some((device, kind == "Cpu"))
 }
 
 pub(crate) fn geometry(

@@ -231,8 +231,8 @@ pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> A
         ([rows as u32, heads as u32, 1], 64),
     );
     Attended {
-        output: Tensor::from_primitive::<Wgpu>(output.into()),
-        log_sum: Tensor::from_primitive::<Wgpu>(log_sums.into()),
+        output: Tensor::from_primitive::<Wgpu>(output),
+        log_sum: Tensor::from_primitive::<Wgpu>(log_sums),
     }
 }
 
