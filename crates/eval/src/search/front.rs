@@ -17,7 +17,7 @@ const STEPS: f64 = 20_000.0;
 /// The assignments of which none is both smaller and better than another, by rising bytes.
 ///
 /// `losses[part][candidate]` add up, and so do `bytes[candidate]`. Parts are taken in one after the
-/// other, and only what nothing beats is kept; where more than [`STEPS`] differ, those of nearly
+/// other, and only what nothing beats is kept; where more than 20,000 differ, those of nearly
 /// the same bytes count as one (a multiple-choice knapsack, solved as Nemhauser and Ullmann do).
 pub fn front(losses: &[Vec<f64>], bytes: &[f64]) -> Vec<Choice> {
     let most = losses.len() as f64 * bytes.iter().copied().fold(0.0, f64::max);
