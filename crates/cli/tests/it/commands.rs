@@ -77,15 +77,18 @@ fn eval_writes_records_with_the_documented_fields() {
 
 #[test]
 fn steps_of_any_size_give_one_perplexity() {
-    let perplexity = |batch: &str| {
-        let record = &records(&["--policy", "k8v4", "--batch", batch])[0];
-        record["perplexity"].as_f64().expect("a number")
+    let perplexities = |batch: &str| -> Vec<f64> {
+        let records = records(&["--policy", "fp16,k8v4", "--batch", batch]);
+        records.iter().map(|r| r["perplexity"].as_f64().expect("a number")).collect()
     };
-    let whole = perplexity("512");
+    let whole = perplexities("512");
     for batch in ["1", "7", "64"] {
-        let off = (perplexity(batch) / whole - 1.0).abs();
-        // Sums in another order move a value across a rounding step now and then.
-        assert!(off < 1e-4, "--batch {batch} is off by {off}");
+        // Sums in another order move a quantised value across a rounding step now and then, which
+        // 189 scored tokens do not average out; without quantisation they change next to nothing.
+        for ((got, want), bound) in perplexities(batch).iter().zip(&whole).zip([1e-5, 5e-4]) {
+            let off = (got / want - 1.0).abs();
+            assert!(off < bound, "--batch {batch} is off by {off}");
+        }
     }
 }
 
