@@ -73,9 +73,4 @@ impl LayerGeometry {
         let group = self.query_heads / self.kv_heads;
         Self { batch, kv_heads, query_heads: group * kv_heads, ..self.clone() }
     }
-
-    /// Values of keys, or of values, that one token adds in all sequences and heads together.
-    pub fn values_per_token(&self) -> usize {
-        self.batch * self.kv_heads * self.head_dim
-    }
 }

@@ -64,6 +64,24 @@ macro_rules! with_bits {
 }
 pub(super) use with_bits;
 
+/// Decodes a stream of codes of `$bits` bits into `$values`; `$value` is the value of `$code`. A macro
+/// and no closure, so that it is compiled for the instructions of its caller.
+macro_rules! decode_codes {
+    ($bits:expr, $words:expr, $values:expr, $code:ident => $value:expr) => {
+        with_bits!($bits, BITS => {
+            for (values, words) in $values.chunks_exact_mut(32).zip($words.chunks_exact(BITS)) {
+                let codes = unpack::<BITS>(words);
+                let mut block = [0.0f32; 32];
+                for (value, $code) in block.iter_mut().zip(codes) {
+                    *value = $value;
+                }
+                values.copy_from_slice(&block);
+            }
+        })
+    };
+}
+pub(super) use decode_codes;
+
 /// The widths that [`with_bits`] knows.
 pub(super) const WIDTHS: [u32; 5] = [2, 3, 4, 6, 8];
 

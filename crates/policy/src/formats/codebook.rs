@@ -14,7 +14,7 @@ use std::sync::Arc;
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use super::bits::{pack, unpack, with_bits};
+use super::bits::{decode_codes, pack, unpack, with_bits};
 use super::group::{check_group, letter_bits_group};
 use super::normal::{lloyd_max, normal_float};
 use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK};
@@ -165,16 +165,7 @@ impl Format for Codebook {
         for (scaled, level) in levels.iter_mut().zip(&self.levels) {
             *scaled = level * scale;
         }
-        with_bits!(self.bits, BITS => {
-            for (values, words) in values.chunks_exact_mut(32).zip(words.chunks_exact(BITS)) {
-                let codes = unpack::<BITS>(words);
-                let mut block = [0.0f32; 32];
-                for (value, code) in block.iter_mut().zip(codes) {
-                    *value = levels[code as usize & 15];
-                }
-                values.copy_from_slice(&block);
-            }
-        });
+        decode_codes!(self.bits, words, values, code => levels[code as usize & 15]);
     }
 
     fn wgsl(&self) -> Option<String> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use half::f16;
 
-use super::bits::{WIDTHS, pack, unpack, with_bits};
+use super::bits::{WIDTHS, decode_codes, pack, unpack, with_bits};
 use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK};
 
 /// How a range becomes a scale and an offset.
@@ -178,16 +178,7 @@ impl Format for Group {
             Range::Symmetric => -scale * (self.top() * 0.5),
             Range::MinMax | Range::Mlx => scales[1].to_f32(),
         };
-        with_bits!(self.bits, BITS => {
-            for (values, words) in values.chunks_exact_mut(32).zip(words.chunks_exact(BITS)) {
-                let codes = unpack::<BITS>(words);
-                let mut block = [0.0f32; 32];
-                for (value, code) in block.iter_mut().zip(codes) {
-                    *value = code as f32 * scale + offset;
-                }
-                values.copy_from_slice(&block);
-            }
-        });
+        decode_codes!(self.bits, words, values, code => code as f32 * scale + offset);
     }
 
     fn wgsl(&self) -> Option<String> {

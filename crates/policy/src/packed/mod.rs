@@ -57,7 +57,7 @@ impl PackedCache {
         self.geometry.device.clone()
     }
 
-    /// Both sides, each with what is called what in errors.
+    /// Both sides, keys first.
     fn sides(&mut self) -> [&mut Rows; 2] {
         [&mut self.keys, &mut self.values]
     }
