@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::{BlockLayout, Format};
+use super::{BlockLayout, Format, Packing};
 
 /// The `bf16` format.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,10 @@ impl Format for Bf16 {
     fn decode(&self, codes: &[u32], _: &[f16], values: &mut [f32]) {
         values[0] = f32::from_bits(codes[0] << 16);
         values[1] = f32::from_bits(codes[0] & 0xffff_0000);
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Stream)
     }
 
     fn wgsl(&self) -> Option<String> {

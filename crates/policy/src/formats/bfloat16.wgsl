@@ -9,6 +9,8 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
 }
 
 fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>, x: ptr<function, array<f32, VALUES>>) {
-    (*x)[0] = bitcast<f32>((*codes)[0] << 16u);
-    (*x)[1] = bitcast<f32>((*codes)[0] & 0xffff0000u);
+    for (var w = 0u; w < WORDS; w++) {
+        (*x)[2u * w] = bitcast<f32>((*codes)[w] << 16u);
+        (*x)[2u * w + 1u] = bitcast<f32>((*codes)[w] & 0xffff0000u);
+    }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::bits::{decode_codes, pack, unpack, with_bits};
 use super::group::{check_group, letter_bits_group};
 use super::normal::{lloyd_max, normal_float};
-use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK};
+use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK, Packing};
 use crate::notation::fnv1a;
 
 /// NormalFloat and Lloyd-Max.
@@ -166,6 +166,10 @@ impl Format for Codebook {
             *scaled = level * scale;
         }
         decode_codes!(self.bits, words, values, code => levels[code as usize & 15]);
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Stream)
     }
 
     fn wgsl(&self) -> Option<String> {

@@ -3,7 +3,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::{BlockLayout, Format};
+use super::{BlockLayout, Format, Packing};
 use crate::kernels::simd::widen;
 
 /// The `f16` format.
@@ -40,6 +40,10 @@ impl Format for F16 {
     fn decode_blocks(&self, codes: &[u32], _: &[f16], values: &mut [f32]) {
         let halves: &[f16] = bytemuck::cast_slice(codes);
         widen(&halves[..values.len()], values);
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Stream)
     }
 
     fn wgsl(&self) -> Option<String> {

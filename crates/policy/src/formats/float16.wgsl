@@ -3,6 +3,9 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
 }
 
 fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>, x: ptr<function, array<f32, VALUES>>) {
-    (*x)[0] = f16_value((*codes)[0] & 0xffffu);
-    (*x)[1] = f16_value((*codes)[0] >> 16u);
+    for (var w = 0u; w < WORDS; w++) {
+        let pair = unpack2x16float((*codes)[w]);
+        (*x)[2u * w] = pair.x;
+        (*x)[2u * w + 1u] = pair.y;
+    }
 }

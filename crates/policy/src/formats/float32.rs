@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::{BlockLayout, Format};
+use super::{BlockLayout, Format, Packing};
 
 /// The `f32` format.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,10 @@ impl Format for F32 {
 
     fn decode_blocks(&self, codes: &[u32], _: &[f16], values: &mut [f32]) {
         values.copy_from_slice(bytemuck::cast_slice(&codes[..values.len()]));
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Stream)
     }
 
     fn wgsl(&self) -> Option<String> {

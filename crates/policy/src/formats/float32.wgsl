@@ -3,5 +3,5 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
 }
 
 fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>, x: ptr<function, array<f32, VALUES>>) {
-    (*x)[0] = bitcast<f32>((*codes)[0]);
+    for (var w = 0u; w < WORDS; w++) { (*x)[w] = bitcast<f32>((*codes)[w]); }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use half::f16;
 
 use super::bits::{WIDTHS, decode_codes, pack, unpack, with_bits};
-use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK};
+use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK, Packing};
 
 /// How a range becomes a scale and an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +179,10 @@ impl Format for Group {
             Range::MinMax | Range::Mlx => scales[1].to_f32(),
         };
         decode_codes!(self.bits, words, values, code => code as f32 * scale + offset);
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Stream)
     }
 
     fn wgsl(&self) -> Option<String> {

@@ -62,6 +62,16 @@ impl BlockLayout {
     }
 }
 
+/// In what order a block's codes lie in its words; how wide they are follows from the layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// One after the other, the first in the lowest bits.
+    Stream,
+    /// ggml's 4 and 5 bits: a byte holds a value of the first half of the block in its low nibble and
+    /// one of the second half in its high nibble; fifth bits, in order, fill a word before them.
+    Halves,
+}
+
 /// A storage format. Blocks are independent of each other; their values lie along head_dim, or
 /// along the tokens of one channel where a cache is per channel.
 pub trait Format: Debug + Send + Sync {
@@ -89,6 +99,12 @@ pub trait Format: Debug + Send + Sync {
     /// with the helpers of `kernels/prelude.wgsl` at hand. `None` means that caches in this format
     /// live on the CPU only.
     fn wgsl(&self) -> Option<String> {
+        None
+    }
+
+    /// How codes are packed, if their WGSL also compiles for blocks of eight values: attention on a GPU
+    /// then reads them as they are packed. `None`, the default, means that a GPU unpacks them to tensors first.
+    fn packing(&self) -> Option<Packing> {
         None
     }
 

@@ -6,7 +6,7 @@
 use half::f16;
 
 use super::four_bit::{codes, inverse, signed_peak};
-use super::{BlockLayout, Format, four_bit};
+use super::{BlockLayout, Format, Packing, four_bit};
 
 /// The `q4_0` format.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,10 @@ impl Format for Q4_0 {
             *value = (f32::from(code) - 8.0) * scale;
         }
         values[..32].copy_from_slice(&block);
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Halves)
     }
 
     fn wgsl(&self) -> Option<String> {

@@ -6,7 +6,7 @@
 use half::f16;
 
 use super::four_bit::{codes, inverse, signed_peak};
-use super::{BlockLayout, Format, five_bit};
+use super::{BlockLayout, Format, Packing, five_bit};
 
 /// The `q5_0` format.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,10 @@ impl Format for Q5_0 {
             *value = (f32::from(code) - 16.0) * scale;
         }
         values[..32].copy_from_slice(&block);
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Halves)
     }
 
     fn wgsl(&self) -> Option<String> {

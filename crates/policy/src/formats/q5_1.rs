@@ -5,7 +5,7 @@
 use half::f16;
 
 use super::four_bit::{codes, inverse, range};
-use super::{BlockLayout, Format, five_bit};
+use super::{BlockLayout, Format, Packing, five_bit};
 
 /// The `q5_1` format.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,10 @@ impl Format for Q5_1 {
             *value = f32::from(code) * scale + low;
         }
         values[..32].copy_from_slice(&block);
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Halves)
     }
 
     fn wgsl(&self) -> Option<String> {

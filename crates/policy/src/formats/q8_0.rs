@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::{BlockLayout, Format};
+use super::{BlockLayout, Format, Packing};
 
 /// The `q8_0` format.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,10 @@ impl Format for Q8_0 {
             *value = f32::from(*code) * scale;
         }
         values[..32].copy_from_slice(&block);
+    }
+
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Stream)
     }
 
     fn wgsl(&self) -> Option<String> {

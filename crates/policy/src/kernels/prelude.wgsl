@@ -1,4 +1,4 @@
-// f16 by integer arithmetic: built-in conversions may round otherwise or flush small numbers.
+// To f16 by integer arithmetic: built-in conversions may round otherwise or flush small numbers.
 fn f16_bits(v: f32) -> u32 {
     let n = bitcast<u32>(v);
     let sign = (n >> 16u) & 0x8000u;
@@ -21,14 +21,5 @@ fn f16_bits(v: f32) -> u32 {
     return sign | (floor + up);
 }
 
-fn f16_value(bits: u32) -> f32 {
-    let sign = (bits & 0x8000u) << 16u;
-    let magnitude = bits & 0x7fffu;
-    if (magnitude >= 0x7c00u) { return bitcast<f32>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13u)); }
-    if (magnitude < 0x400u) {
-        // Subnormal: an exact product, since the mantissa has ten bits.
-        let v = f32(magnitude) * 0x1p-24f;
-        return select(v, -v, sign != 0u);
-    }
-    return bitcast<f32>(sign | ((magnitude << 13u) + 0x38000000u));
-}
+// The value of the lower half of a word.
+fn f16_value(bits: u32) -> f32 { return unpack2x16float(bits).x; }

@@ -32,8 +32,8 @@ impl Kernel {
             Self::Append => include_str!("append/kernel.wgsl"),
             Self::Dequantise => include_str!("dequantise/kernel.wgsl"),
             Self::Gather => include_str!("gather/kernel.wgsl"),
-            Self::Attend => include_str!("attend/partial.wgsl"),
-            Self::Merge => include_str!("attend/merge.wgsl"),
+            Self::Attend => include_str!("attend/gpu/partial.wgsl"),
+            Self::Merge => include_str!("attend/gpu/merge.wgsl"),
         }
     }
 }
@@ -132,7 +132,7 @@ pub(crate) fn validate(format: &dyn Format, head_dim: usize) -> Result<(), Strin
 /// Checks one source; what is wrong with it in naga's words.
 pub(super) fn check(source: &str) -> Result<(), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
+    Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
         .validate(&module)
         .map_err(|e| e.emit_to_string(source))?;
     Ok(())

@@ -2,8 +2,8 @@
 //!
 //! A full page stays where it is, and the next one is allocated beside it. So appending costs the
 //! same however much is held, at most 255 tokens of room are spare, and no copy of the cache exists
-//! at any time. On GPUs, where every page costs attention a launch, eight full pages of one size
-//! are joined: a token is copied, packed as it is, at most twice in its life.
+//! at any time. On GPUs, where every page costs attention a launch, two full pages of one size are
+//! joined: a token is copied, packed as it is, at most six times in its life.
 
 mod rows;
 
@@ -29,7 +29,7 @@ pub struct PackedCache {
     pub(crate) keys: Rows,
     pub(crate) values: Rows,
     tokens: usize,
-    /// Whether a GPU kernel reads both sides as they are packed.
+    /// Whether a GPU kernel reads both sides as they are packed; else it reads them tile by tile.
     fused: bool,
 }
 
@@ -131,10 +131,8 @@ impl LayerCache for PackedCache {
         g.check("queries", &queries.queries, g.query_heads, queries.visible.len())?;
         if kernels::is_cpu(&g.device) {
             Ok(attend::cpu::attend(queries, self, self.tokens))
-        } else if self.fused {
-            Ok(attend::gpu::attend(queries, self, self.tokens))
         } else {
-            attend::reference::attend(queries, self)
+            Ok(attend::gpu::attend(queries, self, self.tokens, self.fused))
         }
     }
 

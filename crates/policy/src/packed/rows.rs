@@ -53,9 +53,9 @@ impl Side {
 }
 
 /// Full pages of one size that become one on a GPU, where every page costs a launch.
-const MERGE: usize = 8;
+const MERGE: usize = 2;
 
-/// The largest page that still grows: merged pages are of 256, 2,048 and 16,384 tokens.
+/// The largest page that still grows: merged pages are of 256, 512, 1,024 … 16,384 tokens.
 const MERGE_BELOW: usize = 16_384;
 
 /// The planes of one page: codes U32 `[B, Hkv, rows, words]`, scales U32 `[B, Hkv, scale words]`.
@@ -136,7 +136,7 @@ impl Rows {
         (self.pages.len(), at)
     }
 
-    /// Joins the last pages while enough of one size are full: each token is copied at most twice
+    /// Joins the last pages while enough of one size are full: each token is copied at most six times
     /// in a cache's life, and no room is spare because of it.
     pub(super) fn merge(&mut self, held: usize) {
         loop {
@@ -212,7 +212,7 @@ impl Rows {
     }
 
     /// Unpacks `tokens` tokens from token `first` on, all of one page: `[B, Hkv, tokens, D]`.
-    pub(super) fn read(&self, first: usize, tokens: usize) -> Tensor<4> {
+    pub(crate) fn read(&self, first: usize, tokens: usize) -> Tensor<4> {
         let (index, at) = self.find(first);
         let page = &self.pages[index];
         let rows = Tensor::from_dispatch(Dispatch::dequantise(

@@ -67,9 +67,31 @@ fn shapes_from_one_token_to_long_contexts_on_the_cpu() {
         [1, 2, 1, 512, 512, 64],
         [2, 4, 2, 130, 700, 128],
         [1, 3, 1, 9, 513, 256],
+        [1, 8, 1, 1, 32_768, 64],
     ] {
         check("k8v4", sizes, &Device::flex(), 1e-5);
         check("fp32", sizes, &Device::flex(), 1e-5);
+    }
+}
+
+/// Per-channel keys, windows in full precision, rotation.
+fn check_kinds(device: &Device) {
+    for name in ["kivi-4", "kivi-2", "k4v4-window", "hf-4", "quarot-4", "nf4"] {
+        check(name, [1, 4, 2, 1, 300, 64], device, 1e-5);
+        check(name, [2, 8, 2, 40, 700, 128], device, 1e-5);
+        check(name, [1, 8, 1, 1, 5000, 64], device, 1e-5);
+    }
+}
+
+#[test]
+fn caches_of_several_kinds_on_the_cpu() {
+    check_kinds(&Device::flex());
+}
+
+#[test]
+fn caches_of_several_kinds_on_the_gpu() {
+    if let Some(device) = crate::support::gpu() {
+        check_kinds(&device);
     }
 }
 
@@ -125,6 +147,7 @@ fn shapes_from_one_token_to_long_contexts_on_the_gpu() {
         [1, 4, 4, 1, 1, 64],
         [2, 8, 2, 1, 257, 64],
         [1, 32, 4, 1, 5000, 64],
+        [1, 8, 1, 1, 32_768, 64],
         [3, 6, 3, 5, 5, 96],
         [2, 4, 2, 130, 700, 128],
         [1, 3, 1, 9, 513, 256],

@@ -1,6 +1,7 @@
 //! Every WGSL source is valid, and becomes SPIR-V and Metal's language: a compile error at run
 //! time is only logged, and its output reads as zeros.
 
+use kvr_policy::kernels::attention_sources;
 use naga::back::{msl, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
@@ -10,7 +11,7 @@ use crate::support::every_format;
 fn translate(what: &str, source: &str) {
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{what}: {e:?}"));
     spv::write_vec(&module, &info, &spv::Options::default(), None)
@@ -43,15 +44,17 @@ fn attention_over_every_pair_of_formats_translates() {
                     continue;
                 }
                 let what = format!("{}:{} D {head_dim}", keys.name(), values.name());
-                let sources = kvr_policy::kernels::attention_sources(&**keys, &**values, head_dim);
-                for source in &sources {
-                    translate(&what, source);
-                    seen += 1;
+                for rows in [1, 8] {
+                    let sources = attention_sources(&**keys, &**values, rows, head_dim);
+                    for source in &sources {
+                        translate(&what, source);
+                        seen += 1;
+                    }
                 }
             }
         }
     }
-    assert!(seen > 1000, "two sources for every pair: {seen}");
+    assert!(seen > 1000, "four sources for every pair: {seen}");
 }
 
 #[test]

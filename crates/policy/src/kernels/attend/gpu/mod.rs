@@ -1,0 +1,215 @@
+//! Attention on a GPU: packed words go straight into the kernel.
+//!
+//! Every page is cut into stretches of tokens, and query rows of one key-value head into blocks of
+//! eight: a workgroup reads its stretch of packed keys and values once for all its rows and leaves a
+//! weighted sum, a maximum and a sum of weights. A second kernel joins the stretches of a row. So
+//! decode fills the device however few heads there are, no score and no unpacked value goes to
+//! memory, and what is written in between does not grow with the number of rows and stretches alike.
+//!
+//! Sides that the kernel can't read as they are packed, per-channel ones among them, are unpacked a
+//! tile at a time, into a buffer that fits the device's cache, and read from there.
+
+mod text;
+
+use std::sync::Arc;
+
+use burn::Tensor;
+use burn::backend::Wgpu;
+use burn::tensor::{DType, Shape};
+use burn_wgpu::{CubeTensor, into_contiguous};
+
+use self::text::Plan;
+use crate::formats::F32;
+use crate::kernels::wgsl::{Kernel, Key, check, submit};
+use crate::kernels::{MAX_BUFFER, PageShape};
+use crate::packed::{Axis, PAGE_TOKENS, PackedCache, Page, Rows, Side};
+use crate::{Attended, Format, Queries};
+
+/// Workgroups that keep any device busy; beyond that, stretches get longer.
+const ENOUGH_GROUPS: usize = 2048;
+
+/// Bytes of a tile of unpacked keys, and again of values.
+const TILE_BYTES: usize = 4 << 20;
+
+/// Whether the kernel reads a pair of sides as they are packed, or tile by tile.
+///
+/// # Errors
+/// What the compiler says of a program that should compile.
+pub(crate) fn serves(keys: &Side, values: &Side, head_dim: usize) -> Result<bool, String> {
+    if !head_dim.is_multiple_of(8) {
+        return Err(format!(
+            "a GPU reads eight channels at a time, which do not divide {head_dim}"
+        ));
+    }
+    let reads = |side: &Side| side.axis == Axis::Token && side.format.packing().is_some();
+    let packed = reads(keys) && reads(values);
+    let [keys, values]: [&dyn Format; 2] = match packed {
+        true => [&*keys.format, &*values.format],
+        false => [&F32, &F32],
+    };
+    // The runtime only logs what does not compile, and its output reads as zeros.
+    for rows in [1, 8] {
+        sources(keys, values, rows, head_dim).iter().try_for_each(|s| check(s))?;
+    }
+    Ok(packed)
+}
+
+/// The WGSL of both kernels for a pair of formats and a number of query rows of a key-value head, as
+/// tests validate it.
+pub fn sources(
+    keys: &dyn Format,
+    values: &dyn Format,
+    rows: usize,
+    head_dim: usize,
+) -> [String; 2] {
+    let partial = text::partial(keys, values, head_dim, Plan::new(rows, head_dim));
+    [partial.unwrap_or_default(), text::merge(head_dim)]
+}
+
+/// See [`LayerCache::attend`](crate::LayerCache::attend); `tokens` is what the cache holds, and
+/// `packed` what [`serves`] said.
+pub(crate) fn attend(
+    queries: &Queries,
+    cache: &PackedCache,
+    tokens: usize,
+    packed: bool,
+) -> Attended {
+    let [b, hq, s, d] = queries.queries.dims();
+    let heads = b * cache.keys.shape.heads;
+    let rows = b * hq / heads * s;
+    let plan = Plan::new(rows, d);
+    let row_blocks = rows.div_ceil(plan.rows);
+    let last = queries.visible.iter().map(|range| range.end).max().unwrap_or(0).min(tokens);
+    let shortest = 4 * plan.step();
+    let stretch = (last * heads * row_blocks / ENOUGH_GROUPS).next_multiple_of(shortest);
+    let stretch = stretch.max(shortest);
+    let tile = if packed { usize::MAX } else { tile_tokens(heads, d) };
+    let slices = slices(&cache.keys.pages, last, tile);
+    let parts: usize = slices.iter().map(|slice| slice.tokens.div_ceil(stretch)).sum();
+    if s > 1 && heads * parts * rows * d * size_of::<f32>() > MAX_BUFFER {
+        let [first, second] = halves(queries).map(|half| attend(&half, cache, tokens, packed));
+        return Attended {
+            output: Tensor::cat(vec![first.output, second.output], 2),
+            log_sum: Tensor::cat(vec![first.log_sum, second.log_sum], 2),
+        };
+    }
+    let q = queries.queries.clone().try_into_primitive::<Wgpu>();
+    let q = into_contiguous(q.expect("queries live where the cache does"));
+    let empty = |shape: &[usize]| {
+        let shape = Shape::from(shape.to_vec());
+        let bytes = shape.num_elements().max(1) * size_of::<f32>();
+        let handle = q.client.empty(bytes);
+        CubeTensor::new_contiguous(q.client.clone(), q.device.clone(), shape, handle, DType::F32)
+    };
+    let sums = empty(&[heads, parts.max(1), rows, d]);
+    let states = empty(&[heads, parts.max(1), rows, 2]);
+    let mut first_part = 0;
+    for slice in &slices {
+        let keys = Planes::of(&cache.keys, slice, packed);
+        let values = Planes::of(&cache.values, slice, packed);
+        let count = slice.tokens.div_ceil(stretch);
+        let numbers = [slice.first, slice.tokens, stretch, first_part, parts].map(|n| n as u32);
+        let mut info = numbers.to_vec();
+        info.extend([queries.scale.to_bits(), s as u32, rows as u32, keys.capacity as u32]);
+        info.extend(queries.visible.iter().flat_map(|r| [r.start as u32, r.end as u32]));
+        let formats = [keys.format, values.format];
+        let name = format!("{} {} {}", formats[0].name(), formats[1].name(), plan.rows);
+        let text = move || {
+            let [keys, values] = &formats;
+            text::partial(&**keys, &**values, d, plan).unwrap_or_default()
+        };
+        submit(
+            Key { kernel: Kernel::Attend, formats: name, page: program(d) },
+            text,
+            &[&q, &keys.codes, &keys.scales, &values.codes, &values.scales, &sums, &states],
+            &info,
+            ([count as u32, row_blocks as u32, heads as u32], text::GROUP as u32),
+        );
+        first_part += count;
+    }
+    let output = empty(&[b, hq, s, d]);
+    let log_sums = empty(&[b, hq, s, 1]);
+    submit(
+        Key { kernel: Kernel::Merge, formats: String::new(), page: program(d) },
+        move || text::merge(d),
+        &[&sums, &states, &output, &log_sums],
+        &[parts as u32, rows as u32],
+        ([rows as u32, heads as u32, 1], text::GROUP as u32),
+    );
+    Attended {
+        output: Tensor::from_primitive::<Wgpu>(output),
+        log_sum: Tensor::from_primitive::<Wgpu>(log_sums),
+    }
+}
+
+/// What a program depends on of a page's shape: head_dim alone.
+fn program(head_dim: usize) -> PageShape {
+    PageShape::new(F32.layout(), 1, 1, PAGE_TOKENS, head_dim)
+}
+
+/// Tokens of a tile, whole pages of them.
+fn tile_tokens(heads: usize, head_dim: usize) -> usize {
+    let token = heads * head_dim * size_of::<f32>();
+    (TILE_BYTES / token / PAGE_TOKENS * PAGE_TOKENS).max(PAGE_TOKENS)
+}
+
+/// What the kernel reads at a time: tokens of one page.
+struct Slice {
+    page: usize,
+    /// The first token.
+    first: usize,
+    /// Tokens that are held, and that the page has room for.
+    tokens: usize,
+    room: usize,
+}
+
+/// The pages with tokens below `last`, in slices of at most `tile` tokens.
+fn slices(pages: &[Page], last: usize, tile: usize) -> Vec<Slice> {
+    let mut first = 0;
+    let mut slices = Vec::new();
+    for (index, page) in pages.iter().enumerate() {
+        let read = last.saturating_sub(first).min(page.tokens);
+        for at in (0..read).step_by(tile) {
+            let (tokens, room) = (tile.min(read - at), tile.min(page.tokens - at));
+            slices.push(Slice { page: index, first: first + at, tokens, room });
+        }
+        first += page.tokens;
+    }
+    slices
+}
+
+/// One side of a slice, as the kernel binds it.
+struct Planes {
+    codes: CubeTensor,
+    scales: CubeTensor,
+    format: Arc<dyn Format>,
+    /// Tokens from one head to the next.
+    capacity: usize,
+}
+
+impl Planes {
+    fn of(side: &Rows, slice: &Slice, packed: bool) -> Self {
+        let page = &side.pages[slice.page];
+        let scales = page.scales.clone().try_into_primitive::<Wgpu>();
+        let scales = scales.expect("pages live on this device");
+        if packed {
+            let codes = page.codes.clone().try_into_primitive::<Wgpu>();
+            let codes = codes.expect("pages live on this device");
+            return Self { codes, scales, format: side.side.format.clone(), capacity: page.tokens };
+        }
+        // Values are their own codes in f32, which has no scales: any buffer stands in for them.
+        let tile = side.read(slice.first, slice.room).try_into_primitive::<Wgpu>();
+        let codes = into_contiguous(tile.expect("pages live on this device"));
+        Self { codes, scales, format: Arc::new(F32), capacity: slice.room }
+    }
+}
+
+/// The first and the second half of some queries.
+fn halves(queries: &Queries) -> [Queries; 2] {
+    let s = queries.visible.len();
+    [0..s / 2, s / 2..s].map(|range| Queries {
+        queries: queries.queries.clone().narrow(2, range.start, range.len()),
+        visible: queries.visible[range].to_vec(),
+        scale: queries.scale,
+    })
+}

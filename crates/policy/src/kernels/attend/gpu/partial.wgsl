@@ -1,0 +1,228 @@
+// Attention of up to R query rows of one key-value head over a stretch of one page: the weighted sum
+// of the values, the largest score and the sum of the weights, for merge.wgsl.
+// Workgroup (x, y, z): stretch, block of rows, sequence and key-value head.
+//
+// LANES neighbouring invocations share a token: each decodes OCTETS times eight of its channels and
+// multiplies them with all rows, so that a packed word is read once and no unpacked value leaves the
+// registers. Only scores and weights go through workgroup memory.
+//
+// What stands before this text: the sizes (R4: vectors of rows; CLUSTERS: tokens at a time; HALVES:
+// vectors of channels of an invocation; TOGETHER: rows that the scratch holds at the end), bindings 1 to 4 (codes and scales of keys and values), and
+// for each side load, which fetches the packed octet of a row, decode, and channel, where its values belong.
+@group(0) @binding(0) var<storage, read_write> queries: array<vec4<f32>>;   // [HEADS, rows, D / 4]
+@group(0) @binding(5) var<storage, read_write> sums: array<vec4<f32>>;      // [HEADS, parts, rows, D / 4]
+@group(0) @binding(6) var<storage, read_write> states: array<vec2<f32>>;    // [HEADS, parts, rows]
+@group(0) @binding(7) var<storage, read_write> info: array<u32>;
+
+const NOTHING: f32 = -1e30;                  // the score of a token that a row does not read
+const LOWEST: f32 = -1e29;                   // below every score, and still far above NOTHING
+
+var<workgroup> query: array<vec4<f32>, R * HALVES * LANES>;
+var<workgroup> scratch: array<vec4<f32>, SCRATCH>;            // [U, R4, GROUP], at the end partial sums
+var<workgroup> weights: array<vec4<f32>, CLUSTERS * (U + 1) * R4>;
+
+// An invocation's octets; lanes behind the last one read it again, with queries of zero.
+fn octet_of(lane: u32, o: u32) -> u32 { return min(lane + o * LANES, HEAD_DIM / 8u - 1u); }
+
+// The tokens that a row reads, from one to before another.
+fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
+    if (row >= rows) { return vec2<u32>(0u, 0u); }
+    let at = 9u + 2u * (row % steps);
+    return vec2<u32>(info[at], info[at + 1u]);
+}
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let first_token = info[0];
+    let tokens = info[1];
+    let stretch = info[2];
+    let part = info[3] + group.x;
+    let parts = info[4];
+    let scale = bitcast<f32>(info[5]);
+    let steps = info[6];
+    let rows = info[7];
+    let capacity = info[8];
+    let head = group.z;
+    let first_row = group.y * R;
+    let lane = local % LANES;
+    let cluster = local / LANES;
+    let own = lane % R;                      // the row whose softmax this invocation keeps
+    let visible = reads(first_row + own, rows, steps);
+
+    for (var i = local; i < R * HALVES * LANES; i += GROUP) {
+        let row = first_row + i / (HALVES * LANES);
+        let half = i / LANES % HALVES;
+        let octet = i % LANES + half / 2u * LANES;
+        var loaded = vec4<f32>(0.0);
+        if (row < rows && octet < HEAD_DIM / 8u) {
+            let at = (head * rows + row) * HEAD_DIM + key_channel(octet, half % 2u);
+            loaded = queries[at / 4u] * scale;
+        }
+        query[i] = loaded;
+    }
+    // Tokens that no row of this block reads are not looked at.
+    var limit = 0u;
+    for (var r = 0u; r < R; r++) { limit = max(limit, reads(first_row + r, rows, steps).y); }
+    let begin = group.x * stretch;
+    let end = min(min(begin + stretch, tokens), max(limit, first_token) - first_token);
+    // What the own row reads of this page: so many tokens from one on.
+    let own_first = max(visible.x, first_token) - first_token;
+    let own_count = max(min(end, max(visible.y, first_token) - first_token), own_first) - own_first;
+
+    // Pages hold whole steps of tokens, so what is loaded behind the last one is there, and masked.
+    let first = head * capacity;
+
+    var largest = LOWEST;
+    var total = 0.0;
+    var weighted: array<vec4<f32>, R * HALVES>;
+    for (var i = 0u; i < R * HALVES; i++) { weighted[i] = vec4<f32>(0.0); }
+    workgroupBarrier();
+
+    var keys: array<KeyRaw, U * OCTETS>;
+    for (var u = 0u; u < U; u++) {
+        let row = first + begin + u * CLUSTERS + cluster;
+        for (var o = 0u; o < OCTETS; o++) { keys[u * OCTETS + o] = key_load(row, octet_of(lane, o)); }
+    }
+
+    for (var start = begin; start < end; start += U * CLUSTERS) {
+        var values: array<ValueRaw, U * OCTETS>;
+        for (var u = 0u; u < U; u++) {
+            let row = first + start + u * CLUSTERS + cluster;
+            for (var o = 0u; o < OCTETS; o++) { values[u * OCTETS + o] = value_load(row, octet_of(lane, o)); }
+        }
+
+        // What this invocation's channels give to the scores of U tokens.
+        var score: array<f32, U * R>;
+        for (var i = 0u; i < U * R; i++) { score[i] = 0.0; }
+        for (var o = 0u; o < OCTETS; o++) {
+            var key: array<Octet, U>;
+            for (var u = 0u; u < U; u++) { key[u] = key_decode(keys[u * OCTETS + o]); }
+            for (var r = 0u; r < R; r++) {
+                let low = query[(r * HALVES + 2u * o) * LANES + lane];
+                let high = query[(r * HALVES + 2u * o + 1u) * LANES + lane];
+                for (var u = 0u; u < U; u++) {
+                    var sum = score[u * R + r];
+                    sum = fma(low.x, key[u].low.x, sum);
+                    sum = fma(low.y, key[u].low.y, sum);
+                    sum = fma(low.z, key[u].low.z, sum);
+                    sum = fma(low.w, key[u].low.w, sum);
+                    sum = fma(high.x, key[u].high.x, sum);
+                    sum = fma(high.y, key[u].high.y, sum);
+                    sum = fma(high.z, key[u].high.z, sum);
+                    sum = fma(high.w, key[u].high.w, sum);
+                    score[u * R + r] = sum;
+                }
+            }
+        }
+        for (var u = 0u; u < U; u++) {
+            for (var q = 0u; q < R4; q++) {
+                let at = u * R + 4u * q;
+                scratch[(u * R4 + q) * GROUP + local] =
+                    vec4<f32>(score[at], score[at + 1u], score[at + 2u], score[at + 3u]);
+            }
+        }
+        // The next keys are on their way while these are dealt with; behind the last ones are none.
+        let next = select(begin, start + U * CLUSTERS, start + U * CLUSTERS < end);
+        for (var u = 0u; u < U; u++) {
+            let row = first + next + u * CLUSTERS + cluster;
+            for (var o = 0u; o < OCTETS; o++) { keys[u * OCTETS + o] = key_load(row, octet_of(lane, o)); }
+        }
+        workgroupBarrier();
+
+        // The online softmax of one row and this cluster's tokens. Where neighbours begin to add is
+        // shifted so that no two of them meet in one bank of workgroup memory.
+        var weight: array<f32, U>;
+        var peak = largest;
+        for (var u = 0u; u < U; u++) {
+            let token = start + u * CLUSTERS + cluster;
+            var sum = 0.0;
+            for (var l = 0u; l < LANES; l++) {
+                let other = (l + cluster + own / 4u * (LANES / 2u)) % LANES;
+                sum += scratch[(u * R4 + own / 4u) * GROUP + cluster * LANES + other][own % 4u];
+            }
+            weight[u] = select(NOTHING, sum, token - own_first < own_count);
+            peak = max(peak, weight[u]);
+        }
+        let keep = exp(largest - peak);
+        largest = peak;
+        total *= keep;
+        for (var u = 0u; u < U; u++) {
+            weight[u] = exp(weight[u] - peak);
+            total += weight[u];
+        }
+        if (lane < R) {
+            for (var u = 0u; u < U; u++) {
+                weights[(cluster * (U + 1u) + u) * R4 + own / 4u][own % 4u] = weight[u];
+            }
+            weights[(cluster * (U + 1u) + U) * R4 + own / 4u][own % 4u] = keep;
+        }
+        workgroupBarrier();
+
+        // Weighted values.
+        for (var q = 0u; q < R4; q++) {
+            let kept = weights[(cluster * (U + 1u) + U) * R4 + q];
+            if (any(kept != vec4<f32>(1.0))) {
+                for (var i = 0u; i < 4u; i++) {
+                    for (var h = 0u; h < HALVES; h++) { weighted[(4u * q + i) * HALVES + h] *= kept[i]; }
+                }
+            }
+        }
+        for (var u = 0u; u < U; u++) {
+            for (var o = 0u; o < OCTETS; o++) {
+                let value = value_decode(values[u * OCTETS + o]);
+                for (var q = 0u; q < R4; q++) {
+                    let weight = weights[(cluster * (U + 1u) + u) * R4 + q];
+                    for (var i = 0u; i < 4u; i++) {
+                        let at = (4u * q + i) * HALVES + 2u * o;
+                        weighted[at] = fma(vec4<f32>(weight[i]), value.low, weighted[at]);
+                        weighted[at + 1u] = fma(vec4<f32>(weight[i]), value.high, weighted[at + 1u]);
+                    }
+                }
+            }
+        }
+    }
+
+    // The clusters' answers become one: their maxima and sums of weights first.
+    workgroupBarrier();
+    if (lane < R) { scratch[cluster * R + own] = vec4<f32>(largest, total, 0.0, 0.0); }
+    workgroupBarrier();
+    var peak = LOWEST;
+    for (var c = 0u; c < CLUSTERS; c++) { peak = max(peak, scratch[c * R + own].x); }
+    if (lane < R) { weights[cluster * R4 + own / 4u][own % 4u] = exp(largest - peak); }
+    if (local < R && first_row + local < rows) {
+        var sum = 0.0;
+        for (var c = 0u; c < CLUSTERS; c++) {
+            let state = scratch[c * R + own];
+            sum += exp(state.x - peak) * state.y;
+        }
+        states[(head * parts + part) * rows + first_row + local] = vec2<f32>(peak, sum);
+    }
+    workgroupBarrier();
+    for (var q = 0u; q < R4; q++) {
+        let kept = weights[cluster * R4 + q];
+        for (var i = 0u; i < 4u; i++) {
+            for (var h = 0u; h < HALVES; h++) { weighted[(4u * q + i) * HALVES + h] *= kept[i]; }
+        }
+    }
+    // Then their sums of values, as many rows at a time as the scratch holds.
+    for (var first = 0u; first < R / TOGETHER; first++) {
+        workgroupBarrier();
+        for (var i = 0u; i < TOGETHER; i++) {
+            for (var h = 0u; h < HALVES; h++) {
+                scratch[(i * HALVES + h) * GROUP + local] = weighted[(first * TOGETHER + i) * HALVES + h];
+            }
+        }
+        workgroupBarrier();
+        for (var i = local; i < TOGETHER * HALVES * LANES; i += GROUP) {
+            var sum = vec4<f32>(0.0);
+            for (var c = 0u; c < CLUSTERS; c++) { sum += scratch[i / LANES * GROUP + c * LANES + i % LANES]; }
+            let row = first_row + first * TOGETHER + i / (HALVES * LANES);
+            let half = i / LANES % HALVES;
+            let octet = i % LANES + half / 2u * LANES;
+            if (row < rows && octet < HEAD_DIM / 8u) {
+                let at = ((head * parts + part) * rows + row) * HEAD_DIM + value_channel(octet, half % 2u);
+                sums[at / 4u] = sum;
+            }
+        }
+    }
+}

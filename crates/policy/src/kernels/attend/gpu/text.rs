@@ -1,0 +1,235 @@
+//! The program of attention, put together from two formats and the sizes.
+//!
+//! Eight values of a row, an octet, are what an invocation decodes at a time. A format's own WGSL does
+//! that, compiled for blocks of eight: what is written here only fetches the codes of an octet.
+
+use crate::kernels::wgsl::{Kernel, prefixed, unroll};
+use crate::{BlockLayout, Format, Packing};
+
+/// Invocations of a workgroup.
+pub(super) const GROUP: usize = 64;
+
+/// Tokens that an invocation decodes before it waits for its neighbours.
+const TOKENS: usize = 4;
+
+/// Vectors of four values that an invocation keeps for its rows' sums: registers bound it.
+const SUMS: usize = 24;
+
+/// Workgroup memory that every WebGPU adapter has.
+const SHARED: usize = 16 << 10;
+
+/// How a workgroup is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Query rows.
+    pub(super) rows: usize,
+    /// Invocations that share a token.
+    lanes: usize,
+    /// Octets that each of them has.
+    octets: usize,
+}
+
+impl Plan {
+    /// The plan for a number of rows.
+    pub(super) fn new(rows: usize, head_dim: usize) -> Self {
+        let octets = head_dim.div_ceil(8);
+        // Few lanes exchange fewer scores; more of them keep fewer values in registers each.
+        let cut = |rows: usize| {
+            [8, 4, 16, 32].map(|lanes| Self { rows, lanes, octets: octets.div_ceil(lanes) })
+        };
+        let plans = if rows > 4 { [cut(8), cut(4)].concat() } else { cut(4).to_vec() };
+        let idle = |plan: &Self| plan.lanes * plan.octets - octets;
+        let fits = |plan: &&Self| {
+            plan.rows <= plan.lanes
+                && plan.rows * plan.halves() <= SUMS
+                && 16 * plan.vectors() <= SHARED
+                && 3 * idle(plan) <= octets
+        };
+        plans.iter().find(fits).copied().unwrap_or(Self {
+            rows: 4,
+            lanes: 32,
+            octets: octets.div_ceil(32),
+        })
+    }
+
+    /// Tokens that a workgroup takes at a time: stretches are multiples of it.
+    pub(super) fn step(self) -> usize {
+        TOKENS * self.clusters()
+    }
+
+    fn clusters(self) -> usize {
+        GROUP / self.lanes
+    }
+
+    /// Vectors of four channels of an invocation.
+    fn halves(self) -> usize {
+        2 * self.octets
+    }
+
+    /// Rows whose sums the scratch of the scores holds for all invocations, in the end.
+    fn together(self) -> usize {
+        (1 << (TOKENS * self.rows / 4 / self.halves()).max(1).ilog2()).min(self.rows)
+    }
+
+    /// Vectors that scores, and in the end sums, are exchanged in.
+    fn scratch(self) -> usize {
+        (TOKENS * self.rows / 4).max(self.together() * self.halves()) * GROUP
+    }
+
+    /// Vectors of four values in workgroup memory.
+    fn vectors(self) -> usize {
+        let queries = self.rows * self.halves() * self.lanes;
+        queries + self.scratch() + self.clusters() * (TOKENS + 1) * self.rows / 4
+    }
+}
+
+fn constants(list: &[(&str, usize)]) -> String {
+    list.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect()
+}
+
+/// The program that reads the cache; `None` where a format has no WGSL or does not say how it packs.
+pub(super) fn partial(
+    keys: &dyn Format,
+    values: &dyn Format,
+    head_dim: usize,
+    plan: Plan,
+) -> Option<String> {
+    let mut text = constants(&[
+        ("GROUP", GROUP),
+        ("R", plan.rows),
+        ("R4", plan.rows / 4),
+        ("U", TOKENS),
+        ("LANES", plan.lanes),
+        ("CLUSTERS", plan.clusters()),
+        ("OCTETS", plan.octets),
+        ("HALVES", plan.halves()),
+        ("TOGETHER", plan.together()),
+        ("SCRATCH", plan.scratch()),
+        ("HEAD_DIM", head_dim),
+    ]);
+    text.push_str(include_str!("../../prelude.wgsl"));
+    text.push_str("struct Octet { low: vec4<f32>, high: vec4<f32> }\n");
+    text.push_str(&side("key", "Key", keys, 1, head_dim)?);
+    text.push_str(&side("value", "Value", values, 3, head_dim)?);
+    text.push_str(Kernel::Attend.body());
+    Some(unroll(&text))
+}
+
+/// Where an octet's codes lie, and what fetches them.
+struct Fetch {
+    /// The type of the codes' binding.
+    element: &'static str,
+    /// Words of an octet, as `decode_block` takes them.
+    words: usize,
+    /// WGSL that fills `raw.codes` of octet `octet` of `row`.
+    text: String,
+}
+
+fn fetch(packing: Packing, layout: BlockLayout, octets: usize, codes: &str) -> Fetch {
+    let BlockLayout { values, code_words, .. } = layout;
+    let per_block = values / 8;
+    let bits = 32 * code_words / values;
+    let at = format!("let at = row * {octets}u + octet;\n");
+    let word = |i: usize, value: String| format!("raw.codes[{i}] = {value};\n");
+    match (packing, bits) {
+        // Word 0 of a block holds the fifth bits of all its values.
+        (Packing::Halves, 5) => {
+            let text = format!(
+                "{at}let first = at / {per_block}u * {code_words}u;\nlet o = at % {per_block}u;\nlet high = {codes}[first] >> (4u * o);\n"
+            );
+            let high = word(0, "(high & 15u) | ((high >> 12u) & 240u)".to_owned());
+            let low = word(1, format!("{codes}[first + 1u + o]"));
+            Fetch { element: "u32", words: 2, text: text + &high + &low }
+        }
+        // Octets that are whole words, in the widest loads that divide them.
+        (_, 4 | 8 | 16 | 32) => {
+            let words = bits / 4;
+            let (element, wide) = match words {
+                1 => ("u32", 1),
+                2 => ("vec2<u32>", 2),
+                _ => ("vec4<u32>", 4),
+            };
+            let mut text = at;
+            for load in 0..words / wide {
+                text += &format!("let load{load} = {codes}[at * {}u + {load}u];\n", words / wide);
+                for i in 0..wide {
+                    let part = if wide == 1 { String::new() } else { format!("[{i}]") };
+                    text += &word(load * wide + i, format!("load{load}{part}"));
+                }
+            }
+            Fetch { element, words, text }
+        }
+        // Octets that begin within a word: their bits are moved to the front.
+        _ => {
+            let words = (8 * bits).div_ceil(32);
+            let mut text = format!(
+                "{at}let bit = at * {}u;\nlet first = bit / 32u;\nlet last = (bit + {}u) / 32u;\nlet shift = bit % 32u;\n",
+                8 * bits,
+                8 * bits - 1
+            );
+            for i in 0..words {
+                text += &format!("let low{i} = {codes}[first + {i}u] >> shift;\n");
+                text += &format!(
+                    "let high{i} = ({codes}[min(first + {}u, last)] << 1u) << (31u - shift);\n",
+                    i + 1
+                );
+                text += &word(i, format!("low{i} | high{i}"));
+            }
+            Fetch { element: "u32", words, text }
+        }
+    }
+}
+
+/// Bindings of one side; `<Side>Raw`, an octet as it is packed; `<side>_load(row, octet)`, which fetches
+/// it; `<side>_decode(raw)`; and `<side>_channel(octet, half)`, the first of the four channels that half
+/// an octet belongs to.
+fn side(side: &str, name: &str, format: &dyn Format, binding: usize, d: usize) -> Option<String> {
+    let layout = format.layout();
+    let BlockLayout { values, scales, .. } = layout;
+    let packing = format.packing()?;
+    let (codes, halves) = (format!("{side}_codes"), format!("{side}_scales"));
+    let Fetch { element, words, text } = fetch(packing, layout, d / 8, &codes);
+    let mut out = constants(&[(&format!("{side}_VALUES"), 8), (&format!("{side}_WORDS"), words)]);
+    out += &format!(
+        "@group(0) @binding({binding}) var<storage, read_write> {codes}: array<{element}>;\n\
+         @group(0) @binding({}) var<storage, read_write> {halves}: array<u32>;\n\
+         struct {name}Raw {{ codes: array<u32, {words}>, scales: array<u32, 2> }}\n",
+        binding + 1
+    );
+    out += &prefixed(&format.wgsl()?, &format!("{side}_"));
+    // Formats of two values a block have no scales.
+    let block = (values / 8).max(1);
+    let scales = match scales {
+        // A binding that nothing uses would be dropped from the layout.
+        0 => format!("if (row == 0xffffffffu) {{ raw.scales[0] = {halves}[0]; }}\n"),
+        1 => format!(
+            "let block = at / {block}u;\nraw.scales[0] = {halves}[block / 2u] >> (16u * (block % 2u));\n"
+        ),
+        _ => format!(
+            "let pair = {halves}[at / {block}u];\nraw.scales[0] = pair;\nraw.scales[1] = pair >> 16u;\n"
+        ),
+    };
+    let load =
+        format!("fn {side}_load(row: u32, octet: u32) -> {name}Raw {{\nvar raw: {name}Raw;\n");
+    let decode = format!(
+        "fn {side}_decode(raw: {name}Raw) -> Octet {{\n\
+         var codes = raw.codes; var scales = raw.scales; var x: array<f32, 8>;\n\
+         {side}_decode_block(&codes, &scales, &x);\n\
+         return Octet(vec4<f32>(x[0], x[1], x[2], x[3]), vec4<f32>(x[4], x[5], x[6], x[7]));\n}}\n"
+    );
+    let channel = match packing {
+        Packing::Stream => "8u * octet + 4u * half".to_owned(),
+        Packing::Halves => {
+            format!("octet / {block}u * {values}u + octet % {block}u * 4u + half * {}u", values / 2)
+        }
+    };
+    let channel =
+        format!("fn {side}_channel(octet: u32, half: u32) -> u32 {{ return {channel}; }}\n");
+    out += &format!("{load}{text}{scales}return raw;\n}}\n{decode}{channel}");
+    Some(out)
+}
+
+/// The program that joins the answers of the stretches.
+pub(super) fn merge(head_dim: usize) -> String {
+    constants(&[("GROUP", GROUP), ("HEAD_DIM", head_dim)]) + Kernel::Merge.body()
+}
