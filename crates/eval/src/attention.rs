@@ -20,6 +20,9 @@ const STEP: usize = 1024;
 /// A timing runs at least this long, so that one that is short is repeated.
 const SAMPLE_SECONDS: f64 = 0.02;
 
+/// Work before the first sample: a GPU that was idle takes some hundred milliseconds to reach its clock.
+const WARM_SECONDS: f64 = 0.5;
+
 /// What is timed.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
@@ -31,7 +34,7 @@ pub struct Load {
     pub queries: usize,
     /// Caches used in turn, so that one that fits the processor's caches does not stay there.
     pub layers: usize,
-    /// Samples after the one that warms up.
+    /// Samples after those that warm up.
     pub rounds: usize,
 }
 
@@ -108,7 +111,8 @@ fn sample(
 ) -> Result<Vec<f64>, EvalError> {
     let mut samples = Vec::new();
     let mut repeats = 1;
-    while samples.len() <= rounds {
+    let begin = Instant::now();
+    while samples.len() < rounds {
         sync(device)?;
         let start = Instant::now();
         for _ in 0..repeats {
@@ -122,9 +126,11 @@ fn sample(
             repeats = (repeats * 2).max((repeats as f64 * SAMPLE_SECONDS / seconds / 2.0) as usize);
             continue;
         }
+        if begin.elapsed().as_secs_f64() < WARM_SECONDS {
+            continue;
+        }
         samples.push(1e6 * seconds / (repeats * caches.len()) as f64);
     }
-    samples.remove(0);
     Ok(samples)
 }
 

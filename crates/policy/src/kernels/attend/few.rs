@@ -1,7 +1,7 @@
 //! Products of a few query rows with a tile of keys or values: what decode is made of.
 //!
 //! A GEMM's packing costs more than it saves for up to eight rows. Here each key is read once for
-//! all rows, sixteen lanes of partial sums run side by side, and eight of them are reduced together.
+//! all rows, sixteen lanes of partial sums run side by side, and sixteen of them are reduced together.
 //! Where the CPU lacks AVX-512 the loops below are compiled for the widest instructions it has.
 
 use crate::kernels::simd::dot;
@@ -90,42 +90,47 @@ mod avx512 {
         unsafe { _mm512_loadu_ps(row.as_ptr().add(at)) }
     }
 
-    /// Two vectors to four partial sums of each.
+    /// The sums of sixteen vectors, in order: neighbours are interleaved and added, four times, each
+    /// time over pieces twice as long.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn pair(a: __m512, b: __m512) -> __m256 {
-        let a = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
-        let b = _mm256_add_ps(_mm512_castps512_ps256(b), _mm512_extractf32x8_ps::<1>(b));
-        _mm256_hadd_ps(a, b)
+    fn sums(v: [__m512; LANES]) -> __m512 {
+        let mut quads = [_mm512_setzero_ps(); 4];
+        for i in 0..4 {
+            let [a, b] =
+                [interleave(v[4 * i], v[4 * i + 1]), interleave(v[4 * i + 2], v[4 * i + 3])];
+            let [a, b] = [_mm512_castps_pd(a), _mm512_castps_pd(b)];
+            let low = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            quads[i] = _mm512_add_ps(low, _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+        }
+        halve(halve(quads[0], quads[1]), halve(quads[2], quads[3]))
     }
 
-    /// The sums of eight vectors.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn sums(v: [__m512; 8]) -> [f32; 8] {
-        let low = _mm256_hadd_ps(pair(v[0], v[1]), pair(v[2], v[3]));
-        let high = _mm256_hadd_ps(pair(v[4], v[5]), pair(v[6], v[7]));
-        let sums = _mm256_add_ps(
-            _mm256_permute2f128_ps::<0x20>(low, high),
-            _mm256_permute2f128_ps::<0x31>(low, high),
-        );
-        let mut out = [0.0; 8];
-        // SAFETY: the array has eight values.
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), sums) };
-        out
+    fn interleave(a: __m512, b: __m512) -> __m512 {
+        _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))
+    }
+
+    /// Neighbouring quarters of two vectors added: two quarters of each remain.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn halve(a: __m512, b: __m512) -> __m512 {
+        let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
+        _mm512_add_ps(even, _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b))
     }
 
     #[target_feature(enable = "avx512f,avx512dq")]
     pub(super) fn scores(q: &[f32], k: &[f32], scores: &mut [f32], d: usize, scale: f32) {
         match q.len() / d {
-            1 => tile::<1, 8>(q, k, scores, d, scale),
-            2 => tile::<2, 4>(q, k, scores, d, scale),
-            3 | 4 => tile::<4, 2>(q, k, scores, d, scale),
-            _ => tile::<8, 1>(q, k, scores, d, scale),
+            1 => tile::<1, 16>(q, k, scores, d, scale),
+            2 => tile::<2, 8>(q, k, scores, d, scale),
+            3 | 4 => tile::<4, 4>(q, k, scores, d, scale),
+            _ => tile::<8, 2>(q, k, scores, d, scale),
         }
     }
 
-    /// Eight products at a time: `R` rows with `C` keys. Rows and keys that are not there are stood
+    /// Sixteen products at a time: `R` rows with `C` keys. Rows and keys that are not there are stood
     /// in for by the last that is.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
@@ -147,7 +152,7 @@ mod avx512 {
             for (c, key) in keys.iter_mut().enumerate() {
                 *key = &k[(first + c).min(width - 1) * d..][..d];
             }
-            let mut sum = [_mm512_setzero_ps(); 8];
+            let mut sum = [_mm512_setzero_ps(); LANES];
             for at in (0..d).step_by(LANES) {
                 let mut key = [_mm512_setzero_ps(); C];
                 for c in 0..C {
@@ -156,14 +161,19 @@ mod avx512 {
                 for r in 0..R {
                     let query = load(queries[r], at);
                     for c in 0..C {
-                        sum[c * R + r] = _mm512_fmadd_ps(query, key[c], sum[c * R + r]);
+                        sum[r * C + c] = _mm512_fmadd_ps(query, key[c], sum[r * C + c]);
                     }
                 }
             }
-            let sums = sums(sum);
-            for c in 0..C.min(width - first) {
-                for r in 0..R.min(rows) {
-                    scores[r * width + first + c] = scale * sums[c * R + r];
+            let mut products = [0.0f32; LANES];
+            let scaled = _mm512_mul_ps(sums(sum), _mm512_set1_ps(scale));
+            // SAFETY: the array has sixteen values.
+            unsafe { _mm512_storeu_ps(products.as_mut_ptr(), scaled) };
+            for r in 0..R.min(rows) {
+                let row = &mut scores[r * width + first..(r + 1) * width];
+                match row.first_chunk_mut::<C>() {
+                    Some(row) => row.copy_from_slice(&products[r * C..][..C]),
+                    None => row.copy_from_slice(&products[r * C..][..row.len()]),
                 }
             }
         }
