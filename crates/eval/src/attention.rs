@@ -38,6 +38,24 @@ pub struct Load {
     pub rounds: usize,
 }
 
+/// What a record says of a policy whose attention does not read the cache as it is packed.
+///
+/// # Errors
+/// When the policy can't serve the geometry.
+pub fn unfused_warning(
+    geometry: &Geometry,
+    policy: &dyn KvCachePolicy,
+    device: &Device,
+) -> Result<Option<String>, EvalError> {
+    let fused = caches(geometry, policy, 1, device)?.iter().all(|cache| cache.fused());
+    Ok((!fused).then(|| {
+        format!(
+            "attention of {} unpacks its cache tile by tile here: speeds are not those of a kernel that reads it packed",
+            policy.name()
+        )
+    }))
+}
+
 /// How long attention of one layer took.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Timed {

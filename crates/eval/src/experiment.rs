@@ -7,6 +7,7 @@ use kvr_models::Model;
 use kvr_policy::KvCachePolicy;
 use serde::{Deserialize, Serialize};
 
+use crate::attention::unfused_warning;
 use crate::baseline::{BaselineFile, BaselineWriter, Identity};
 use crate::dataset::Dataset;
 use crate::protocols::{self, Encoder, Mode, Plan, Protocol, Request};
@@ -291,6 +292,9 @@ impl<'a> Experiment<'a> {
                 outcome.seconds.len().saturating_sub(1).max(1)
             ));
         }
+        let geometry = &self.model.decoder.spec().geometry;
+        let device = self.model.decoder.device();
+        warnings.extend(unfused_warning(geometry, &**policy, device)?);
         Ok(Record {
             provenance: provenance.clone(),
             cell,

@@ -86,6 +86,12 @@ pub trait LayerCache: Send {
         attend::reference::attend(queries, self.view())
     }
 
+    /// Whether [`attend`](Self::attend) reads the cache as it is packed. Where it unpacks it tile by tile
+    /// instead, as the default does, records warn that speeds are not those of a fused kernel.
+    fn fused(&self) -> bool {
+        false
+    }
+
     /// One step of the model: stores the new tokens and answers their queries, `[B, Hq, S_new, D]`.
     ///
     /// The default appends, then lets each query read every token up to its own. A cache whose

@@ -63,6 +63,13 @@ impl Queries {
         Self { queries, visible: (0..steps).map(|i| 0..position + i + 1).collect(), scale }
     }
 
+    /// The same queries over a part of the tokens, which are counted from its beginning.
+    pub fn within(&self, part: Range<usize>) -> Self {
+        let inside = |at: usize| at.clamp(part.start, part.end) - part.start;
+        let visible = self.visible.iter().map(|range| inside(range.start)..inside(range.end));
+        self.over(visible.collect())
+    }
+
     /// The same queries over other tokens.
     pub fn over(&self, visible: Vec<Range<usize>>) -> Self {
         Self { queries: self.queries.clone(), visible, scale: self.scale }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kvr_policy::{
-    Append, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, Method, Nested,
-    PolicyError, Promise, Registry, Setting,
+    Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, Method,
+    Nested, PolicyError, Promise, Queries, Registry, Setting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,7 @@ struct Cache {
     inner: Box<dyn LayerCache>,
 }
 
-// Attention is the default: it decodes what `view` shows, tile by tile.
+// Attention over what is stored is the inner cache's; the default would unpack it tile by tile.
 impl LayerCache for Cache {
     fn geometry(&self) -> &LayerGeometry {
         self.inner.geometry()
@@ -94,5 +94,13 @@ impl LayerCache for Cache {
 
     fn reset(&mut self) {
         self.inner.reset();
+    }
+
+    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
+        self.inner.attend(queries)
+    }
+
+    fn fused(&self) -> bool {
+        self.inner.fused()
     }
 }

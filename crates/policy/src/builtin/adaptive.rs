@@ -267,6 +267,11 @@ impl HeadCache for Head {
         Ok(())
     }
 
+    /// The attention that tokens receive is computed from unpacked keys.
+    fn fused(&self) -> bool {
+        false
+    }
+
     fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
         // Every query reads everything: what is held is already what it may read.
         let all = |store: &Store| {

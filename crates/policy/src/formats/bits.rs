@@ -22,6 +22,46 @@ pub(super) fn pack<const BITS: usize>(codes: &[u8], words: &mut [u32]) {
 /// vectorise loops that write where they might also read.
 #[inline(always)]
 pub(super) fn unpack<const BITS: usize>(words: &[u32]) -> [u32; 32] {
+    // Codes that straddle words are no loop that the compiler vectorises.
+    #[cfg(target_arch = "x86_64")]
+    if !BITS.is_power_of_two() && is_x86_feature_detected!("avx512f") {
+        // SAFETY: the CPU was just asked.
+        return unsafe { unpack_avx512::<BITS>(words) };
+    }
+    unpack_plain::<BITS>(words)
+}
+
+/// Each lane takes the word that its code begins in, and the one behind it, and shifts them together.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn unpack_avx512<const BITS: usize>(words: &[u32]) -> [u32; 32] {
+    use std::arch::x86_64::*;
+    let mut padded = [0u32; 16];
+    padded[..BITS].copy_from_slice(&words[..BITS]);
+    let mut codes = [0u32; 32];
+    // SAFETY: vectors are loaded from and stored to arrays of their size.
+    unsafe {
+        let words = _mm512_loadu_si512(padded.as_ptr().cast());
+        let mask = _mm512_set1_epi32((1 << BITS) - 1);
+        for (half, codes) in codes.chunks_exact_mut(16).enumerate() {
+            let at: [u32; 16] = std::array::from_fn(|i| ((16 * half + i) * BITS) as u32);
+            let at = _mm512_loadu_si512(at.as_ptr().cast());
+            let (word, shift) =
+                (_mm512_srli_epi32::<5>(at), _mm512_and_si512(at, _mm512_set1_epi32(31)));
+            let low = _mm512_srlv_epi32(_mm512_permutexvar_epi32(word, words), shift);
+            let next = _mm512_add_epi32(word, _mm512_set1_epi32(1));
+            // A shift by 32 gives zero.
+            let up = _mm512_sub_epi32(_mm512_set1_epi32(32), shift);
+            let high = _mm512_sllv_epi32(_mm512_permutexvar_epi32(next, words), up);
+            let both = _mm512_and_si512(_mm512_or_si512(low, high), mask);
+            _mm512_storeu_si512(codes.as_mut_ptr().cast(), both);
+        }
+    }
+    codes
+}
+
+#[inline(always)]
+fn unpack_plain<const BITS: usize>(words: &[u32]) -> [u32; 32] {
     let mask = (1u32 << BITS) - 1;
     let mut codes = [0; 32];
     for (i, code) in codes.iter_mut().enumerate() {
@@ -98,6 +138,7 @@ mod tests {
             with_bits!(width, BITS => {
                 pack::<BITS>(&codes, &mut words);
                 for (back, words) in back.chunks_exact_mut(32).zip(words.chunks_exact(BITS)) {
+                    assert_eq!(unpack::<BITS>(words), unpack_plain::<BITS>(words), "{BITS} bits");
                     back.iter_mut().zip(unpack::<BITS>(words)).for_each(|(b, code)| *b = code as u8);
                 }
             });

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use super::bits::{decode_codes, pack, unpack, with_bits};
+use super::bits::{pack, unpack, with_bits};
 use super::group::{check_group, letter_bits_group};
 use super::normal::{lloyd_max, normal_float};
 use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK, Packing};
+use crate::kernels::simd::look_up;
 use crate::notation::fnv1a;
 
 /// NormalFloat and Lloyd-Max.
@@ -165,7 +166,12 @@ impl Format for Codebook {
         for (scaled, level) in levels.iter_mut().zip(&self.levels) {
             *scaled = level * scale;
         }
-        decode_codes!(self.bits, words, values, code => levels[code as usize & 15]);
+        with_bits!(self.bits, BITS => {
+            let (values, _) = values.as_chunks_mut();
+            for (values, words) in values.iter_mut().zip(words.chunks_exact(BITS)) {
+                look_up(&levels, &unpack::<BITS>(words), values);
+            }
+        });
     }
 
     fn packing(&self) -> Option<Packing> {

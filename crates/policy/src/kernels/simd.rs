@@ -127,6 +127,35 @@ fn widen_avx512(halves: &[f16], values: &mut [f32]) {
     }
 }
 
+/// `values[i] = table[codes[i]]` for codes below 16.
+#[inline]
+pub fn look_up(table: &[f32; 16], codes: &[u32; 32], values: &mut [f32; 32]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the CPU was just asked.
+        unsafe { look_up_avx512(table, codes, values) };
+        return;
+    }
+    for (value, code) in values.iter_mut().zip(codes) {
+        *value = table[*code as usize & 15];
+    }
+}
+
+/// A vector of sixteen values is the whole table, and one instruction picks sixteen of them.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn look_up_avx512(table: &[f32; 16], codes: &[u32; 32], values: &mut [f32; 32]) {
+    use std::arch::x86_64::*;
+    // SAFETY: tables and chunks have sixteen values.
+    unsafe {
+        let table = _mm512_loadu_ps(table.as_ptr());
+        for (codes, values) in codes.chunks_exact(16).zip(values.chunks_exact_mut(16)) {
+            let codes = _mm512_loadu_si512(codes.as_ptr().cast());
+            _mm512_storeu_ps(values.as_mut_ptr(), _mm512_permutexvar_ps(codes, table));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +168,15 @@ mod tests {
         for (half, value) in halves.iter().zip(&values) {
             assert!(half.to_f32() == *value || (half.is_nan() && value.is_nan()), "{half:?}");
         }
+    }
+
+    #[test]
+    fn tables_are_looked_up() {
+        let table = std::array::from_fn(|i| 1.5 * i as f32);
+        let codes = std::array::from_fn(|i| (i as u32 * 7 + 3) % 16);
+        let mut values = [0.0; 32];
+        look_up(&table, &codes, &mut values);
+        assert_eq!(values, codes.map(|code| 1.5 * code as f32));
     }
 
     #[test]

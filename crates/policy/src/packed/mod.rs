@@ -29,7 +29,8 @@ pub struct PackedCache {
     pub(crate) keys: Rows,
     pub(crate) values: Rows,
     tokens: usize,
-    /// Whether a GPU kernel reads both sides as they are packed; else it reads them tile by tile.
+    /// Whether attention reads both sides as they are packed: always on the CPU, and on a GPU if the
+    /// kernel knows both. It reads other sides unpacked, tile by tile.
     fused: bool,
 }
 
@@ -48,7 +49,7 @@ impl PackedCache {
                 PolicyError::Shader { format, problem }
             })
         };
-        let fused = gpu && serves()?;
+        let fused = !gpu || serves()?;
         Ok(Self { keys, values, geometry: geometry.clone(), tokens: 0, fused })
     }
 
@@ -134,6 +135,10 @@ impl LayerCache for PackedCache {
         } else {
             Ok(attend::gpu::attend(queries, self, self.tokens, self.fused))
         }
+    }
+
+    fn fused(&self) -> bool {
+        self.fused
     }
 
     fn keep(&mut self, kept: &[usize]) -> Result<(), PolicyError> {

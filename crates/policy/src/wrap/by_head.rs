@@ -80,6 +80,10 @@ impl LayerCache for ByHead {
         self.parts.iter_mut().for_each(|part| part.cache.reset());
     }
 
+    fn fused(&self) -> bool {
+        self.parts.iter().all(|part| part.cache.fused())
+    }
+
     fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
         let group = self.geometry.query_heads / self.geometry.kv_heads;
         let parts = self.parts.iter().map(|Part { cache, heads: kv }| {

@@ -183,6 +183,11 @@ impl<S: TokenScorer> HeadCache for Head<S> {
         self.cache.attend(queries)
     }
 
+    /// Attention that a scorer observes is computed from unpacked keys.
+    fn fused(&self) -> bool {
+        self.cache.fused() && !S::NEEDS_ATTENTION
+    }
+
     fn view(&self) -> &dyn CacheView {
         self.cache.view()
     }

@@ -39,6 +39,9 @@ pub trait HeadCache: Send {
     /// When the device fails.
     fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError>;
 
+    /// Whether everything that a token reads is read as it is packed.
+    fn fused(&self) -> bool;
+
     /// What is held, as one head.
     fn view(&self) -> &dyn CacheView;
 
@@ -142,6 +145,10 @@ impl<H: HeadCache> LayerCache for PerHead<H> {
     fn reset(&mut self) {
         self.heads.iter_mut().for_each(H::reset);
         self.seen = 0;
+    }
+
+    fn fused(&self) -> bool {
+        self.heads.iter().all(H::fused)
     }
 
     /// Over what each head holds now; ranges beyond a head's own count are cut.

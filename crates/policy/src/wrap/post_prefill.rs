@@ -64,6 +64,10 @@ impl LayerCache for Cache {
         self.kept.reset();
     }
 
+    fn fused(&self) -> bool {
+        self.kept.fused()
+    }
+
     fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
         self.kept.attend(queries)
     }

@@ -175,6 +175,10 @@ impl LayerCache for Cache {
         self.inner.reset();
     }
 
+    fn fused(&self) -> bool {
+        self.inner.fused()
+    }
+
     fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
         let turned = turned(queries.queries.clone(), self.keys.as_ref());
         let queries = Queries { queries: turned, ..queries.clone() };

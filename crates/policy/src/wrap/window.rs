@@ -17,8 +17,8 @@ use crate::method::{Method, Nested, Setting};
 use crate::packed::{PackedCache, Side};
 use crate::view::{Chain, rows};
 use crate::{
-    Append, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise,
-    Registry, Step, Tile,
+    Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError,
+    Promise, Queries, Registry, Step, Tile,
 };
 
 /// The settings of a window.
@@ -221,6 +221,23 @@ impl LayerCache for Cache {
         self.sinks.reset();
         self.inner.reset();
         self.recent.reset();
+    }
+
+    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
+        let (sinks, inner) = (self.sinks.view().tokens(), self.inner.view().tokens());
+        let all = self.chain().tokens();
+        let mut attended = self.recent.attend(&queries.within(sinks + inner..all))?;
+        if sinks > 0 {
+            attended = attended.merge(self.sinks.attend(&queries.within(0..sinks))?);
+        }
+        if inner > 0 {
+            attended = attended.merge(self.inner.attend(&queries.within(sinks..sinks + inner))?);
+        }
+        Ok(attended)
+    }
+
+    fn fused(&self) -> bool {
+        self.inner.fused()
     }
 
     fn step(&mut self, step: Step) -> Result<Tensor<4>, PolicyError> {

@@ -1,5 +1,6 @@
 //! `kvr bench attention`: time of attention over packed caches, beside what the device can move.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use kvr_eval::attention::{self, Load, Timed};
@@ -77,6 +78,7 @@ struct Row {
     gflop_s: f64,
     /// Time of fp16 over this one.
     speed_against_fp16: Option<f64>,
+    warnings: Vec<String>,
     device: String,
     backend: String,
     threads: usize,
@@ -130,6 +132,9 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
                     copy_gb_s: copy / 1e9,
                     gflop_s: operations(&sizes, load) / seconds / 1e9,
                     speed_against_fp16: None,
+                    warnings: attention::unfused_warning(&sizes, &**policy, &backend.device)?
+                        .into_iter()
+                        .collect(),
                     timed,
                     device: made.device.clone(),
                     backend: made.backend.clone(),
@@ -165,6 +170,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
             made.threads,
             made.git_rev,
         );
+        let warnings: BTreeSet<&String> = rows.iter().flat_map(|row| &row.warnings).collect();
+        warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kvr_eval::attention::unfused_warning;
 use kvr_eval::dataset::Dataset;
 use kvr_eval::memory;
 use kvr_eval::protocols::Mode;
@@ -74,6 +75,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
             };
             let speed = speed::measure(&mut session, &ids, &timing)?;
             let mut warnings = speed::warnings(&speed);
+            warnings.extend(unfused_warning(geometry, &**policy, &backend.device)?);
             let end = depth + args.prompt + args.decode;
             if end > geometry.max_positions {
                 warnings.push(format!(

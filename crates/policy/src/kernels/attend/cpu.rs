@@ -90,6 +90,15 @@ struct Task {
     pages: Range<usize>,
 }
 
+/// A tile of decoded keys.
+#[derive(Clone, Copy)]
+enum Keys<'a> {
+    /// Token by token, `[tokens, D]`.
+    Along(&'a [f32]),
+    /// Group by group of tokens, each channel by channel: `[groups, D, group]`.
+    Across { keys: &'a [f32], group: usize },
+}
+
 /// The running softmax of a task's rows.
 struct Partial {
     max: Vec<f32>,
@@ -184,6 +193,9 @@ impl Job<'_> {
         let few = n <= few::ROWS;
         // A tile never begins within a group of a per-channel format, which has at most 256 tokens.
         let group = self.keys.rows.side.group().max(self.values.rows.side.group());
+        // Few rows are multiplied with keys that lie per channel as they lie.
+        let channels = few && self.keys.rows.side.axis == Axis::Channel;
+        let across = channels.then(|| self.keys.rows.side.group());
         let tile = if few { FEW_TOKENS.next_multiple_of(group) } else { PAGE_TOKENS };
         let mut keys = vec![0.0; tile * d];
         let mut values = vec![0.0; tile * d];
@@ -199,9 +211,19 @@ impl Job<'_> {
                     break;
                 }
                 let at = (page, task.head, from);
-                self.keys.decode(at, d, &mut keys[..held * d], &mut spare);
+                let keys = match across {
+                    Some(group) => {
+                        let keys = &mut keys[..held.next_multiple_of(group) * d];
+                        self.keys.decode_rows(page, task.head, self.keys.rows.rows_of(from), keys);
+                        Keys::Across { keys, group }
+                    }
+                    None => {
+                        self.keys.decode(at, d, &mut keys[..held * d], &mut spare);
+                        Keys::Along(&keys[..held * d])
+                    }
+                };
                 self.values.decode(at, d, &mut values[..held * d], &mut spare);
-                let tile = (&keys[..held * d], &values[..held * d]);
+                let tile = (keys, &values[..held * d]);
                 for from in (0..n).step_by(ROW_BLOCK) {
                     let block = from..n.min(from + ROW_BLOCK);
                     self.block(task, block, start, tile, &mut scores, &mut part);
@@ -217,7 +239,7 @@ impl Job<'_> {
         task: &Task,
         block: Range<usize>,
         start: usize,
-        (keys, values): (&[f32], &[f32]),
+        (keys, values): (Keys<'_>, &[f32]),
         scores: &mut [f32],
         part: &mut Partial,
     ) {
@@ -227,7 +249,7 @@ impl Job<'_> {
         // Which of the page's tokens a row reads.
         let visible = |i: usize| {
             let range = &self.visible[row(i) % self.steps];
-            let end = range.end.saturating_sub(start).min(keys.len() / d);
+            let end = range.end.saturating_sub(start).min(values.len() / d);
             range.start.saturating_sub(start).min(end)..end
         };
         let width = (0..rows).map(|i| visible(i).end).max().unwrap_or(0);
@@ -236,7 +258,12 @@ impl Job<'_> {
         }
         let queries = &self.queries[(task.head * self.rows + row(0)) * d..][..rows * d];
         let scores = &mut scores[..rows * width];
-        scores_of(queries, &keys[..width * d], scores, d, self.scale);
+        match keys {
+            Keys::Along(keys) => scores_of(queries, &keys[..width * d], scores, d, self.scale),
+            Keys::Across { keys, group } => {
+                few::scores_across(queries, keys, scores, d, group, self.scale);
+            }
+        }
         let state = (&mut part.max[block.clone()], &mut part.sum[block.clone()]);
         let weighted = &mut part.weighted[block.start * d..][..rows * d];
         softmax::rows(scores, width, &(0..rows).map(visible).collect::<Vec<_>>(), state, weighted);

@@ -21,6 +21,31 @@ pub(super) fn scores(queries: &[f32], keys: &[f32], scores: &mut [f32], d: usize
     wide_scores(queries, keys, scores, d, scale);
 }
 
+/// As [`scores`], with keys that lie channel by channel, `[groups, D, group]`: no sum runs across a vector.
+pub(super) fn scores_across(
+    queries: &[f32],
+    keys: &[f32],
+    scores: &mut [f32],
+    d: usize,
+    group: usize,
+    scale: f32,
+) {
+    let rows = queries.len() / d;
+    let width = scores.len() / rows;
+    let mut products = [0.0; ROWS * crate::formats::MAX_BLOCK];
+    for (first, keys) in (0..width).step_by(group).zip(keys.chunks_exact(d * group)) {
+        let products = &mut products[..rows * group];
+        products.fill(0.0);
+        add_weighted(queries, keys, products, group);
+        let count = group.min(width - first);
+        for (scores, products) in scores.chunks_exact_mut(width).zip(products.chunks_exact(group)) {
+            for (score, product) in scores[first..][..count].iter_mut().zip(products) {
+                *score = scale * product;
+            }
+        }
+    }
+}
+
 /// `weighted += weights · values`, row-major `[rows, D]`.
 pub(super) fn add_weighted(weights: &[f32], values: &[f32], weighted: &mut [f32], d: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -48,8 +48,8 @@ pub(super) fn weights(scores: &mut [f32], running_max: f32) -> (f32, f32) {
             *lane = if *score > *lane { *score } else { *lane };
         }
     }
-    let mut max = running_max;
-    for score in lanes.iter().chain(chunks.remainder()) {
+    let mut max = fold(lanes, |a, b| if a > b { a } else { b });
+    for score in chunks.remainder() {
         max = max.max(*score);
     }
     let mut sums = [0.0f32; 16];
@@ -61,12 +61,23 @@ pub(super) fn weights(scores: &mut [f32], running_max: f32) -> (f32, f32) {
             *sum += weight;
         }
     }
-    let mut sum: f32 = sums.iter().sum();
+    let mut sum = fold(sums, |a, b| a + b);
     for score in chunks.into_remainder() {
         *score = exp(*score - max);
         sum += *score;
     }
     (max, sum)
+}
+
+/// All lanes as one, halves onto halves: a chain of sixteen steps would wait for each of them.
+#[inline(always)]
+fn fold(mut lanes: [f32; 16], join: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = join(lanes[i], lanes[i + half]);
+        }
+    }
+    lanes[0]
 }
 
 #[cfg(test)]
