@@ -37,5 +37,5 @@ for model in tinyllama llama-3-8b; do
     attention "decode-$model" --model $model --held 512,2048,8192,32768 --layers 4 --unfused
     attention "prefill-$model" --model $model --held 4096 --queries 4096 --layers 1 --rounds 3
 done
-"$KVR" bench speed --backend wgpu --model random:tinyllama --policy fp16,k8v4 --depth 0,2048,8192 --rounds 2 --decode 16 \
+"$KVR" bench speed --backend wgpu --model random:tinyllama --policy fp16,k8v4 --depth 0,2048,8192 --rounds 1 --decode 16 \
     --format json >"$out/speed-tinyllama.json"
