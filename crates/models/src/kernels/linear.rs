@@ -13,6 +13,8 @@ use kvr_policy::kernels::simd::{dot, widen};
 use kvr_policy::wide;
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::few;
 use super::{dense, f32s, from_f32s};
 
 /// Up to this many rows of `x`, weights are converted row by row and multiplied by hand.
@@ -73,6 +75,15 @@ fn few_rows(x: &[f32], weight: &FlexTensor, out: &mut [f32], [n, m, k]: [usize; 
     let task = m.div_ceil(4 * rayon::current_num_threads()).max(16);
     let mut columns = vec![0.0; m * n];
     columns.par_chunks_mut(task * n).enumerate().for_each(|(i, columns)| {
+        #[cfg(target_arch = "x86_64")]
+        if few::serves(k) {
+            let range = i * task * k..(i * task + columns.len() / n) * k;
+            return match weight.dtype() {
+                DType::F16 => few::products(x, &weight.storage::<f16>()[range], k, columns),
+                DType::BF16 => few::products(x, &weight.storage::<bf16>()[range], k, columns),
+                _ => few::products(x, &weight.storage::<f32>()[range], k, columns),
+            };
+        }
         let mut row = vec![0.0; k];
         for (j, column) in columns.chunks_exact_mut(n).enumerate() {
             convert(weight, i * task + j, k, &mut row);

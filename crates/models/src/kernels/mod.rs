@@ -1,6 +1,8 @@
 //! The decoder's operations: Rust on the CPU, where Burn's element-wise operations are scalar and
 //! its matrix products want both sides of one type; Burn's tensor operations elsewhere.
 
+#[cfg(target_arch = "x86_64")]
+mod few;
 pub(crate) mod heads;
 pub(crate) mod linear;
 pub(crate) mod norm;
