@@ -22,6 +22,8 @@ pub trait TokenScorer:
 
     /// Whether [`Held::attention`] is wanted; it costs a second pass over the keys.
     const NEEDS_ATTENTION: bool = false;
+    /// Whether [`Held::key`] and [`Held::value`] are wanted; on a GPU each costs a copy to the host.
+    const NEEDS_ROWS: bool = true;
     /// Numbers kept for each token, all 0 when it comes; the first is its score, highest stay.
     const STATE: usize = 1;
 
@@ -43,9 +45,9 @@ pub struct Held<'a> {
     /// of this key-value head: sums to 1. Empty where the scorer does not need it, and where tokens
     /// were appended without queries.
     pub attention: &'a [f32],
-    /// The newest token's key after RoPE, as it came, `[D]`.
+    /// The newest token's key after RoPE, as it came, `[D]`. Empty where the scorer does not need it.
     pub key: &'a [f32],
-    /// The newest token's value, as it came, `[D]`.
+    /// The newest token's value, as it came, `[D]`. Empty where the scorer does not need it.
     pub value: &'a [f32],
 }
 

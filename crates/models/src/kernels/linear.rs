@@ -26,10 +26,13 @@ const BLOCK: usize = 128;
 /// Multiplies rows `[N, in]` with a weight `[out, in]`: `[N, out]`.
 pub(crate) fn linear(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
     let device = x.device();
-    if !is_cpu(&device) {
-        return x.matmul(weight.clone().transpose());
-    }
     let [n, k] = x.dims();
+    if !is_cpu(&device) {
+        return match n {
+            0..=FEW_ROWS => weight.clone().matmul(x.transpose()).transpose(),
+            _ => x.matmul(weight.clone().transpose()),
+        };
+    }
     let [m, _] = weight.dims();
     let (x, weight) = (dense(x), dense(weight.clone()));
     let mut out = vec![0.0; n * m];

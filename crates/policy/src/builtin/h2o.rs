@@ -17,6 +17,7 @@ impl TokenScorer for H2o {
     const SUMMARY: &'static str = "keeps the tokens that received most attention, and the newest";
     const SOURCE: &'static str = "H2O: Zhang et al. 2023, arXiv 2306.14048";
     const NEEDS_ATTENTION: bool = true;
+    const NEEDS_ROWS: bool = false;
 
     fn update(&self, held: &Held<'_>, state: &mut [f32]) {
         for (score, weight) in state.iter_mut().zip(held.attention) {

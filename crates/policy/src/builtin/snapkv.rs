@@ -41,6 +41,7 @@ impl TokenScorer for SnapKv {
     const NEEDS_ATTENTION: bool = true;
     /// The score, and the attention received in this half window and in the one before.
     const STATE: usize = 3;
+    const NEEDS_ROWS: bool = false;
 
     fn update(&self, held: &Held<'_>, state: &mut [f32]) {
         let newest = held.positions.last().copied().unwrap_or(0);

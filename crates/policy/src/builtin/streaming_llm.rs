@@ -14,6 +14,7 @@ impl TokenScorer for StreamingLlm {
     const NAME: &'static str = "streaming-llm";
     const SUMMARY: &'static str = "keeps the first tokens and the newest";
     const SOURCE: &'static str = "StreamingLLM: Xiao et al. 2023, arXiv 2309.17453";
+    const NEEDS_ROWS: bool = false;
 
     fn update(&self, held: &Held<'_>, state: &mut [f32]) {
         if let (Some(position), Some(score)) = (held.positions.last(), state.last_mut()) {

@@ -15,6 +15,7 @@ impl TokenScorer for Tova {
     const SUMMARY: &'static str = "keeps what the newest query attends to most";
     const SOURCE: &'static str = "TOVA: Oren et al. 2024, arXiv 2401.06104";
     const NEEDS_ATTENTION: bool = true;
+    const NEEDS_ROWS: bool = false;
 
     fn update(&self, held: &Held<'_>, state: &mut [f32]) {
         for (score, weight) in state.iter_mut().zip(held.attention) {

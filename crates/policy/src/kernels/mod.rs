@@ -113,7 +113,7 @@ impl CacheOps for Wgpu {
         shape: PageShape,
         format: Arc<dyn Format>,
     ) -> (IntTensor<Self>, IntTensor<Self>) {
-        append::launch::append(rows, codes, scales, at, shape, &*format)
+        append::launch::append(rows, codes, scales, at, shape, format)
     }
 
     fn dequantise(
@@ -124,7 +124,7 @@ impl CacheOps for Wgpu {
         shape: PageShape,
         format: Arc<dyn Format>,
     ) -> FloatTensor<Self> {
-        dequantise::launch::dequantise((codes, scales), from, rows, shape, &*format)
+        dequantise::launch::dequantise((codes, scales), from, rows, shape, format)
     }
 
     fn gather(

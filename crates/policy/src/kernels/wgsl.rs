@@ -1,6 +1,7 @@
 //! WGSL sources, put together from a format, an operation and the sizes of a page, and their launch.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use burn::cubecl::prelude::*;
 use burn::cubecl::server::{KernelArguments, MetadataBindingInfo};
@@ -141,18 +142,20 @@ pub(super) fn check(source: &str) -> Result<(), String> {
 /// Runs a kernel over `buffers` with the words of `info` as its last binding.
 pub(super) fn launch(
     kernel: Kernel,
-    format: Option<&dyn Format>,
+    format: Option<Arc<dyn Format>>,
     page: PageShape,
     buffers: &[&CubeTensor],
     info: &[u32],
     invocations: usize,
 ) {
-    let text =
-        text(kernel, format, page).expect("PackedCache::new refuses formats without WGSL on a GPU");
-    let formats = format.map_or(String::new(), |format| format.name().to_owned());
+    let formats = format.as_ref().map_or(String::new(), |format| format.name().to_owned());
+    let text = move || {
+        text(kernel, format.as_deref(), page)
+            .expect("PackedCache::new refuses formats without WGSL on a GPU")
+    };
     let groups = (invocations as u32).div_ceil(GROUP);
     let count = [groups.min(ROW_OF_GROUPS), groups.div_ceil(ROW_OF_GROUPS), 1];
-    submit(Key { kernel, formats, page }, move || text.clone(), buffers, info, (count, GROUP));
+    submit(Key { kernel, formats, page }, text, buffers, info, (count, GROUP));
 }
 
 /// Runs the program of a key with `count` workgroups of `group` invocations each.

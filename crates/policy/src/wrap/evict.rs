@@ -154,8 +154,11 @@ impl<S: TokenScorer> Head<S> {
 impl<S: TokenScorer> HeadCache for Head<S> {
     fn take(&mut self, token: Step, attend: bool) -> Result<Option<Tensor<4>>, PolicyError> {
         let position = token.new.position;
-        let key = host(token.new.keys.clone())?;
-        let value = host(token.new.values.clone())?;
+        let row = |rows: &Tensor<4>| match S::NEEDS_ROWS {
+            true => host(rows.clone()),
+            false => Ok(Vec::new()),
+        };
+        let (key, value) = (row(&token.new.keys)?, row(&token.new.values)?);
         let (new, queries) = token.at(self.positions.len()).causal();
         self.cache.append(new)?;
         self.positions.push(position as u32);

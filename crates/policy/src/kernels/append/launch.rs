@@ -1,5 +1,7 @@
 //! Packing on a GPU.
 
+use std::sync::Arc;
+
 use burn_wgpu::{CubeTensor, into_contiguous};
 
 use crate::Format;
@@ -13,7 +15,7 @@ pub(in crate::kernels) fn append(
     scales: CubeTensor,
     at: usize,
     page: PageShape,
-    format: &dyn Format,
+    format: Arc<dyn Format>,
 ) -> (CubeTensor, CubeTensor) {
     let rows = into_contiguous(rows);
     let new = rows.meta.shape()[2];

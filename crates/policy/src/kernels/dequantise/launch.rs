@@ -1,5 +1,7 @@
 //! Unpacking on a GPU.
 
+use std::sync::Arc;
+
 use burn::tensor::{DType, Shape};
 use burn_wgpu::CubeTensor;
 
@@ -13,7 +15,7 @@ pub(in crate::kernels) fn dequantise(
     from: usize,
     count: usize,
     page: PageShape,
-    format: &dyn Format,
+    format: Arc<dyn Format>,
 ) -> CubeTensor {
     let shape = Shape::new([page.batch, page.heads, count, page.head_dim]);
     let bytes = shape.num_elements() * size_of::<f32>();
