@@ -20,8 +20,8 @@ const STEP: usize = 1024;
 /// A timing runs at least this long, so that one that is short is repeated.
 const SAMPLE_SECONDS: f64 = 0.02;
 
-/// Work before the first sample: a GPU that was idle takes some hundred milliseconds to reach its clock.
-const WARM_SECONDS: f64 = 0.5;
+/// Seconds of work before the first sample, on a CPU and on a GPU, which leaves its idle clock late.
+const WARM_SECONDS: [f64; 2] = [0.5, 2.0];
 
 /// What is timed.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +129,7 @@ fn sample(
 ) -> Result<Vec<f64>, EvalError> {
     let mut samples = Vec::new();
     let mut repeats = 1;
+    let warm = WARM_SECONDS[usize::from(!kernels::is_cpu(device))];
     let begin = Instant::now();
     while samples.len() < rounds {
         sync(device)?;
@@ -144,7 +145,7 @@ fn sample(
             repeats = (repeats * 2).max((repeats as f64 * SAMPLE_SECONDS / seconds / 2.0) as usize);
             continue;
         }
-        if begin.elapsed().as_secs_f64() < WARM_SECONDS {
+        if begin.elapsed().as_secs_f64() < warm {
             continue;
         }
         samples.push(1e6 * seconds / (repeats * caches.len()) as f64);
