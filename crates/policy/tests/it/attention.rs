@@ -152,6 +152,7 @@ fn shapes_from_one_token_to_long_contexts_on_the_gpu() {
         [2, 4, 2, 130, 700, 128],
         [1, 3, 1, 9, 513, 256],
         [1, 5, 1, 1, 100, 80],
+        [1, 2, 1, 3, 70, 512],
     ] {
         let name = if sizes[5] % 32 == 0 { "k8v4" } else { "fp16" };
         check(name, sizes, &device, 1e-5);

@@ -49,6 +49,11 @@ pub(crate) fn serves(keys: &Side, values: &Side, head_dim: usize) -> Result<bool
     };
     // The runtime only logs what does not compile, and its output reads as zeros.
     for rows in [1, 8] {
+        if !Plan::new(rows, head_dim).fits() {
+            return Err(format!(
+                "head_dim {head_dim} needs more workgroup memory than GPUs promise"
+            ));
+        }
         sources(keys, values, rows, head_dim).iter().try_for_each(|s| check(s))?;
     }
     Ok(packed)

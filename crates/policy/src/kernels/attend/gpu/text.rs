@@ -42,7 +42,7 @@ impl Plan {
         let fits = |plan: &&Self| {
             plan.rows <= plan.lanes
                 && plan.rows * plan.halves() <= SUMS
-                && 16 * plan.vectors() <= SHARED
+                && plan.fits()
                 && 3 * idle(plan) <= octets
         };
         plans.iter().find(fits).copied().unwrap_or(Self {
@@ -76,10 +76,11 @@ impl Plan {
         (TOKENS * self.rows / 4).max(self.together() * self.halves()) * GROUP
     }
 
-    /// Vectors of four values in workgroup memory.
-    fn vectors(self) -> usize {
+    /// Whether every adapter has the workgroup memory.
+    pub(super) fn fits(self) -> bool {
         let queries = self.rows * self.halves() * self.lanes;
-        queries + self.scratch() + self.clusters() * (TOKENS + 1) * self.rows / 4
+        let weights = self.clusters() * (TOKENS + 1) * self.rows / 4;
+        size_of::<[f32; 4]>() * (queries + self.scratch() + weights) <= SHARED
     }
 }
 
