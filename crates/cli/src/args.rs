@@ -113,6 +113,13 @@ pub(crate) struct DeviceArgs {
     pub(crate) threads: Option<usize>,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MatrixArgs {
+    /// Attention on the GPU's matrix units, in f16: faster over long prompts, and rounded to 11 bits.
+    #[arg(long)]
+    pub(crate) matrices: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendChoice {
     Auto,

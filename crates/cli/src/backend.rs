@@ -1,9 +1,14 @@
 //! Which device computes.
 
+use std::sync::Arc;
+
 use burn::tensor::Device;
 use burn::tensor::wgpu::{WgpuBackend, WgpuSetup, wgpu};
+use kvr_policy::KvCachePolicy;
+use kvr_policy::kernels::MatrixUnits;
+use kvr_policy::wrap::OnMatrices;
 
-use crate::args::{BackendChoice, DeviceArgs};
+use crate::args::{BackendChoice, DeviceArgs, MatrixArgs};
 use crate::error::Usage;
 
 /// A device that is ready, and what records call it.
@@ -14,6 +19,8 @@ pub(crate) struct Backend {
     /// The processor or adapter.
     pub(crate) description: String,
     pub(crate) threads: usize,
+    /// Matrix units of the adapter, if attention can use them.
+    matrices: Option<MatrixUnits>,
     /// Why `auto` did not take a GPU.
     note: Option<String>,
 }
@@ -24,6 +31,26 @@ impl Backend {
         if let Some(note) = &self.note {
             eprintln!("backend: cpu ({note})");
         }
+    }
+
+    /// The policies, on matrix units if the flag says so.
+    pub(crate) fn prepare(
+        &self,
+        policies: Vec<Arc<dyn KvCachePolicy>>,
+        args: &MatrixArgs,
+    ) -> anyhow::Result<Vec<Arc<dyn KvCachePolicy>>> {
+        if !args.matrices {
+            return Ok(policies);
+        }
+        let Some(units) = self.matrices else {
+            return Err(Usage(format!(
+                "--matrices: {} has no matrix units that attention can use (f16, 8 or 16 square, Vulkan): leave it out",
+                self.description
+            ))
+            .into());
+        };
+        let prepare = |policy| Arc::new(OnMatrices { policy, units }) as Arc<dyn KvCachePolicy>;
+        Ok(policies.into_iter().map(prepare).collect())
     }
 }
 
@@ -41,15 +68,17 @@ pub(crate) fn open(args: &DeviceArgs) -> anyhow::Result<Backend> {
     match args.backend {
         BackendChoice::Cpu => Ok(cpu(threads)),
         BackendChoice::Wgpu => match adapter() {
-            Ok((device, info)) => Ok(gpu(device, &info, threads)),
+            Ok((device, adapter)) => Ok(gpu(device, &adapter, threads)),
             Err(why) => Err(Usage(format!("--backend wgpu: no adapter ({why}): {INSTALL}")).into()),
         },
         BackendChoice::Auto => {
             let why = match adapter() {
-                Ok((device, info)) if info.device_type != wgpu::DeviceType::Cpu => {
-                    return Ok(gpu(device, &info, threads));
+                Ok((device, adapter))
+                    if adapter.get_info().device_type != wgpu::DeviceType::Cpu =>
+                {
+                    return Ok(gpu(device, &adapter, threads));
                 }
-                Ok((_, info)) => format!("{} is software", info.name),
+                Ok((_, adapter)) => format!("{} is software", adapter.get_info().name),
                 Err(why) => why,
             };
             Ok(Backend { note: Some(format!("no GPU adapter: {why}")), ..cpu(threads) })
@@ -71,11 +100,25 @@ fn threads(wanted: Option<usize>) -> anyhow::Result<usize> {
 }
 
 fn cpu(threads: usize) -> Backend {
-    Backend { device: Device::flex(), name: "cpu", description: processor(), threads, note: None }
+    Backend {
+        device: Device::flex(),
+        name: "cpu",
+        description: processor(),
+        threads,
+        matrices: None,
+        note: None,
+    }
 }
 
-fn gpu(device: Device, info: &wgpu::AdapterInfo, threads: usize) -> Backend {
-    Backend { device, name: "wgpu", description: describe(info), threads, note: None }
+fn gpu(device: Device, adapter: &wgpu::Adapter, threads: usize) -> Backend {
+    Backend {
+        device,
+        name: "wgpu",
+        description: describe(&adapter.get_info()),
+        threads,
+        matrices: MatrixUnits::of(adapter),
+        note: None,
+    }
 }
 
 /// The adapter's name, interface and driver.
@@ -94,7 +137,7 @@ pub(crate) fn quiet_vulkan() {
 }
 
 /// Opens the best adapter.
-pub(crate) fn adapter() -> Result<(Device, wgpu::AdapterInfo), String> {
+pub(crate) fn adapter() -> Result<(Device, wgpu::Adapter), String> {
     // Without any driver the runtime below panics instead of saying so; its message is ours then.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
@@ -104,8 +147,8 @@ pub(crate) fn adapter() -> Result<(Device, wgpu::AdapterInfo), String> {
     std::panic::set_hook(hook);
     match opened {
         Ok(Ok((device, setup))) => {
-            let WgpuSetup { adapter, .. } = &setup;
-            Ok((device, adapter.get_info()))
+            let WgpuSetup { adapter, .. } = setup;
+            Ok((device, adapter))
         }
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no Vulkan or Metal driver answered".to_owned()),

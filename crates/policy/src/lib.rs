@@ -35,7 +35,7 @@ pub use budget::Budget;
 pub use calibration::LayerRows;
 pub use error::{PolicyError, nearest_names};
 pub use footprint::Footprint;
-pub use formats::{BlockLayout, Format, Packing};
+pub use formats::{BlockLayout, Digits, Format, Packing};
 pub use method::{Method, MethodEntry, Nested, Setting};
 pub use packed::{PackedCache, Side};
 pub use policy::{KvCachePolicy, LayerCache, Promise};

@@ -6,6 +6,7 @@ use burn::Tensor;
 use burn::tensor::Device;
 
 use crate::PolicyError;
+use crate::kernels::MatrixUnits;
 
 /// What one layer's cache has to hold, and where.
 ///
@@ -29,6 +30,8 @@ pub struct LayerGeometry {
     pub rope: Option<Rope>,
     /// Where the cache's tensors live.
     pub device: Device,
+    /// Matrix units that attention may use there, in f16; `None`, the rule, is attention in f32.
+    pub matrices: Option<MatrixUnits>,
 }
 
 /// Rotary position embedding (Su et al. 2021) in halves, as Llama has it: value `i` and value

@@ -2,6 +2,8 @@
 
 use kvr_models::Hub;
 
+use kvr_policy::kernels::MatrixUnits;
+
 use crate::backend::{adapter, describe, processor};
 use crate::output::write_out;
 use crate::provenance;
@@ -11,7 +13,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let dirty = if provenance::dirty() { ", changed since" } else { "" };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let adapter = match adapter() {
-        Ok((_, info)) => format!("{}, {:?}", describe(&info), info.device_type),
+        Ok((_, adapter)) => {
+            let info = adapter.get_info();
+            let units = match MatrixUnits::of(&adapter) {
+                Some(_) => "with matrix units",
+                None => "no matrix units that attention can use",
+            };
+            format!("{}, {:?}, {units}", describe(&info), info.device_type)
+        }
         Err(why) => format!("none ({why}); Debian: apt-get install mesa-vulkan-drivers"),
     };
     // `V4(…)`: the name of the instruction set, without the proof that it is there.

@@ -14,7 +14,7 @@ use kvr_models::{Hub, Model, ModelSource};
 use kvr_policy::{KvCachePolicy, Registry};
 use serde::Serialize;
 
-use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
+use crate::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
 use crate::error::Usage;
 use crate::{backend, output, provenance, workbench};
 
@@ -52,6 +52,8 @@ pub(crate) struct Args {
     logits: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    matrices: MatrixArgs,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
@@ -147,6 +149,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let hub = Hub::from_env();
     let dataset = Dataset::load(&args.dataset, &hub)?;
     let backend = backend::open(&args.device)?;
+    let policies = backend.prepare(policies, &args.matrices)?;
     let model = source.load(&hub, &backend.device)?;
     let experiments = experiments(&model, &dataset, &settings, &policies)?;
     if let Some(file) = &file {

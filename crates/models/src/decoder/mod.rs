@@ -138,6 +138,7 @@ fn layers(
         head_dim: geometry.head_dim,
         rope: Some(rope.for_policies()),
         device: device.clone(),
+        matrices: None,
     };
     (0..geometry.layers).map(|l| Ok(policy.layer(&layer(l))?)).collect()
 }

@@ -3,7 +3,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::{BlockLayout, Format, Packing};
+use super::{BlockLayout, Digits, Format, Packing};
 use crate::kernels::simd::widen;
 
 /// The `f16` format.
@@ -44,6 +44,10 @@ impl Format for F16 {
 
     fn packing(&self) -> Option<Packing> {
         Some(Packing::Stream)
+    }
+
+    fn digits(&self) -> Option<Digits> {
+        Some(Digits::Halves)
     }
 
     fn wgsl(&self) -> Option<String> {

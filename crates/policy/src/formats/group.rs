@@ -15,7 +15,7 @@ use std::sync::Arc;
 use half::f16;
 
 use super::bits::{WIDTHS, decode_codes, pack, unpack, with_bits};
-use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK, Packing};
+use super::{BlockLayout, Digits, Format, FormatFamily, MAX_BLOCK, Packing};
 
 /// How a range becomes a scale and an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +183,14 @@ impl Format for Group {
 
     fn packing(&self) -> Option<Packing> {
         Some(Packing::Stream)
+    }
+
+    fn digits(&self) -> Option<Digits> {
+        match (self.bits, self.range) {
+            (4 | 8, Range::Symmetric) => Some(Digits::From(self.top() * 0.5)),
+            (4 | 8, Range::MinMax | Range::Mlx) => Some(Digits::Offset),
+            _ => None,
+        }
     }
 
     fn wgsl(&self) -> Option<String> {

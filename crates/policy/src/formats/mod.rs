@@ -72,6 +72,20 @@ pub enum Packing {
     Halves,
 }
 
+/// What the codes of a format mean, where that is simple enough to make f16 of them without a detour
+/// through f32.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Digits {
+    /// The values themselves, in f16.
+    Halves,
+    /// Whole numbers in two's complement, times the scale.
+    Signed,
+    /// Whole numbers less `0`, times the scale.
+    From(f32),
+    /// Whole numbers times the scale, plus the second scale.
+    Offset,
+}
+
 /// A storage format. Blocks are independent of each other; their values lie along head_dim, or
 /// along the tokens of one channel where a cache is per channel.
 pub trait Format: Debug + Send + Sync {
@@ -105,6 +119,12 @@ pub trait Format: Debug + Send + Sync {
     /// How codes are packed, if their WGSL also compiles for blocks of eight values: attention on a GPU
     /// then reads them as they are packed. `None`, the default, means that a GPU unpacks them to tensors first.
     fn packing(&self) -> Option<Packing> {
+        None
+    }
+
+    /// What codes of 4, 8 or 16 bits mean, for the matrix units of GPUs; `None`, the default, means that they
+    /// are decoded as [`wgsl`](Self::wgsl) says and rounded to f16.
+    fn digits(&self) -> Option<Digits> {
         None
     }
 

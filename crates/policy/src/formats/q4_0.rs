@@ -6,7 +6,7 @@
 use half::f16;
 
 use super::four_bit::{codes, inverse, signed_peak};
-use super::{BlockLayout, Format, Packing, four_bit};
+use super::{BlockLayout, Digits, Format, Packing, four_bit};
 
 /// The `q4_0` format.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,10 @@ impl Format for Q4_0 {
 
     fn packing(&self) -> Option<Packing> {
         Some(Packing::Halves)
+    }
+
+    fn digits(&self) -> Option<Digits> {
+        Some(Digits::From(8.0))
     }
 
     fn wgsl(&self) -> Option<String> {

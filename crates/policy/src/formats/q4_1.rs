@@ -5,7 +5,7 @@
 use half::f16;
 
 use super::four_bit::{codes, inverse, range};
-use super::{BlockLayout, Format, Packing, four_bit};
+use super::{BlockLayout, Digits, Format, Packing, four_bit};
 
 /// The `q4_1` format.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,10 @@ impl Format for Q4_1 {
 
     fn packing(&self) -> Option<Packing> {
         Some(Packing::Halves)
+    }
+
+    fn digits(&self) -> Option<Digits> {
+        Some(Digits::Offset)
     }
 
     fn wgsl(&self) -> Option<String> {

@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::{BlockLayout, Format, Packing};
+use super::{BlockLayout, Digits, Format, Packing};
 
 /// The `q8_0` format.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,10 @@ impl Format for Q8_0 {
 
     fn packing(&self) -> Option<Packing> {
         Some(Packing::Stream)
+    }
+
+    fn digits(&self) -> Option<Digits> {
+        Some(Digits::Signed)
     }
 
     fn wgsl(&self) -> Option<String> {

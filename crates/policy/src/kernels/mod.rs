@@ -17,7 +17,7 @@ use burn::tensor::Device;
 
 use crate::Format;
 
-pub use attend::gpu::sources as attention_sources;
+pub use attend::gpu::{MatrixUnits, sources as attention_sources};
 pub use attend::reference::{attend as reference_attention, received as attention_received};
 pub use page::PageShape;
 pub(crate) use page::buffer_bytes;

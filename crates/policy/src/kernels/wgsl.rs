@@ -24,6 +24,7 @@ pub(super) enum Kernel {
     Dequantise,
     Gather,
     Attend,
+    AttendMatrices,
     Merge,
 }
 
@@ -34,6 +35,7 @@ impl Kernel {
             Self::Dequantise => include_str!("dequantise/kernel.wgsl"),
             Self::Gather => include_str!("gather/kernel.wgsl"),
             Self::Attend => include_str!("attend/gpu/partial.wgsl"),
+            Self::AttendMatrices => include_str!("attend/gpu/matrix.wgsl"),
             Self::Merge => include_str!("attend/gpu/merge.wgsl"),
         }
     }
@@ -130,10 +132,16 @@ pub(crate) fn validate(format: &dyn Format, head_dim: usize) -> Result<(), Strin
     Ok(())
 }
 
+/// What sources may use; those for matrix units run only where an adapter has these.
+const CAPABILITIES: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32
+    .union(Capabilities::SHADER_FLOAT16)
+    .union(Capabilities::SUBGROUP)
+    .union(Capabilities::COOPERATIVE_MATRIX);
+
 /// Checks one source; what is wrong with it in naga's words.
 pub(super) fn check(source: &str) -> Result<(), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+    Validator::new(ValidationFlags::all(), CAPABILITIES)
         .validate(&module)
         .map_err(|e| e.emit_to_string(source))?;
     Ok(())

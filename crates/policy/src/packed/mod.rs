@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use burn::tensor::Device;
 
+use crate::kernels::attend::gpu::Reader;
 use crate::kernels::{self, attend};
 use crate::{
     Append, Attended, CacheView, Footprint, LayerCache, LayerGeometry, PolicyError, Queries, Tile,
@@ -29,9 +30,8 @@ pub struct PackedCache {
     pub(crate) keys: Rows,
     pub(crate) values: Rows,
     tokens: usize,
-    /// Whether attention reads both sides as they are packed: always on the CPU, and on a GPU if the
-    /// kernel knows both. It reads other sides unpacked, tile by tile.
-    fused: bool,
+    /// How attention reads both sides: as they are packed on the CPU, and on a GPU if the kernel knows both.
+    reader: Reader,
 }
 
 impl PackedCache {
@@ -41,16 +41,15 @@ impl PackedCache {
     /// When a format's block does not divide head_dim, or the format can't run on the device.
     pub fn new(geometry: &LayerGeometry, keys: Side, values: Side) -> Result<Self, PolicyError> {
         let (keys, values) = (Rows::new(geometry, keys)?, Rows::new(geometry, values)?);
-        let gpu = !kernels::is_cpu(&geometry.device);
-        let serves = || {
-            let d = geometry.head_dim;
-            attend::gpu::serves(&keys.side, &values.side, d).map_err(|problem| {
-                let format = format!("{}:{}", keys.side.format.name(), values.side.format.name());
-                PolicyError::Shader { format, problem }
-            })
+        let reader = match kernels::is_cpu(&geometry.device) {
+            true => Reader::PACKED,
+            false => Reader::new(&keys.side, &values.side, geometry.head_dim, geometry.matrices)
+                .map_err(|problem| {
+                    let names = [&keys, &values].map(|rows| rows.side.format.name());
+                    PolicyError::Shader { format: names.join(":"), problem }
+                })?,
         };
-        let fused = !gpu || serves()?;
-        Ok(Self { keys, values, geometry: geometry.clone(), tokens: 0, fused })
+        Ok(Self { keys, values, geometry: geometry.clone(), tokens: 0, reader })
     }
 
     /// The device that the pages live on.
@@ -133,12 +132,12 @@ impl LayerCache for PackedCache {
         if kernels::is_cpu(&g.device) {
             Ok(attend::cpu::attend(queries, self, self.tokens))
         } else {
-            Ok(attend::gpu::attend(queries, self, self.tokens, self.fused))
+            Ok(attend::gpu::attend(queries, self, self.tokens, self.reader))
         }
     }
 
     fn fused(&self) -> bool {
-        self.fused
+        self.reader.packed
     }
 
     fn keep(&mut self, kept: &[usize]) -> Result<(), PolicyError> {
@@ -241,6 +240,7 @@ mod tests {
             head_dim: 64,
             rope: None,
             device: device.clone(),
+            matrices: None,
         };
         let registry = Registry::builtin();
         let side = |name| Side::per_token(registry.format(name).expect("built in"));

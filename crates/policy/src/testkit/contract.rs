@@ -82,6 +82,7 @@ pub fn geometry(device: &Device) -> LayerGeometry {
         head_dim: 64,
         rope: Some(Rope { frequencies }),
         device: device.clone(),
+        matrices: None,
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod by_head;
 pub mod by_layer;
 pub mod evict;
+pub mod on_matrices;
 pub mod per_head;
 pub mod post_prefill;
 pub mod rekey;
@@ -14,6 +15,7 @@ use crate::Registry;
 
 pub use by_layer::ByLayer;
 pub use evict::Evict;
+pub use on_matrices::OnMatrices;
 pub use per_head::{HeadCache, PerHead};
 pub use post_prefill::PostPrefill;
 pub use rekey::{PreRope, Rekey, Rekeyed};

@@ -2,7 +2,9 @@
 
 use burn::Tensor;
 use burn::tensor::Device;
-use kvr_policy::{Append, LayerCache, Queries, Registry};
+use kvr_policy::kernels::MatrixUnits;
+use kvr_policy::wrap::OnMatrices;
+use kvr_policy::{Append, KvCachePolicy, LayerCache, Queries, Registry};
 
 use crate::support::{attention_f64, geometry, random, tensor};
 
@@ -20,15 +22,26 @@ fn stored(cache: &dyn LayerCache) -> (Vec<f32>, Vec<f32>) {
 }
 
 fn check(name: &str, sizes: [usize; 6], device: &Device, bound: f64) {
+    let policy = Registry::builtin().policy(name).expect("a pair of built-in formats");
+    check_policy(&*policy, sizes, device, 1.0, bound);
+}
+
+/// `sharpness` is a factor of the usual scale of scores.
+fn check_policy(
+    policy: &dyn KvCachePolicy,
+    sizes: [usize; 6],
+    device: &Device,
+    sharpness: f32,
+    bound: f64,
+) {
     let [b, hq, hkv, steps, held, d] = sizes;
-    let registry = Registry::builtin();
-    let policy = registry.policy(name).expect("a pair of built-in formats");
+    let name = policy.config();
     let mut cache = policy.layer(&geometry(b, hq, hkv, d, device)).expect("a cache");
     let keys = tensor(&random(b * hkv * held * d, d, 11), [b, hkv, held, d], device);
     let values = tensor(&random(b * hkv * held * d, d, 12), [b, hkv, held, d], device);
     cache.append(Append { keys, values, position: 0 }).expect("rows that fit");
     let q = random(b * hq * steps * d, d, 13);
-    let scale = 1.0 / (d as f32).sqrt();
+    let scale = sharpness / (d as f32).sqrt();
     let position = held - steps;
     let queries = Queries::causal(tensor(&q, [b, hq, steps, d], device), position, scale);
     let got = cache
@@ -92,6 +105,83 @@ fn caches_of_several_kinds_on_the_cpu() {
 fn caches_of_several_kinds_on_the_gpu() {
     if let Some(device) = crate::support::gpu() {
         check_kinds(&device);
+    }
+}
+
+/// Queries and keys are rounded to 11 bits, so a weight is off by some 3e-4 of its score: scores of these rows
+/// reach 30 at the usual scale, because of their outlier channel.
+///
+/// Software Vulkan has matrix units from Mesa 25.2 on: `scripts/matrix-tests.sh` fetches one.
+#[test]
+#[ignore = "needs an adapter with matrix units: scripts/matrix-tests.sh, scripts/gpu.sh"]
+fn every_pair_of_formats_on_matrix_units() {
+    let (device, adapter) = crate::support::gpu_and_adapter().expect("an adapter");
+    let units = MatrixUnits::of(&adapter).expect("an adapter with matrix units");
+    let registry = Registry::builtin();
+    let on_units = |name: &str| {
+        let policy = registry.policy(name).expect("a pair of built-in formats");
+        OnMatrices { policy, units }
+    };
+    let formats = ["f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"];
+    let more = ["a4g64", "s4g32", "m4g64", "a8g64", "a3g32", "nf4g64"];
+    // What reads keys does not depend on what reads values: every format stands on both sides.
+    let formats = [&formats[..], &more[..]].concat();
+    for (keys, values) in formats.iter().zip(formats.iter().cycle().skip(1)) {
+        for pair in [format!("{keys}:{values}"), format!("{keys}:{keys}")] {
+            check_policy(&on_units(&pair), [1, 8, 2, 1, 300, 64], &device, 0.125, 2e-3);
+        }
+    }
+    for sizes in [
+        [1, 32, 4, 1, 1, 64],
+        [2, 8, 2, 1, 257, 64],
+        [1, 32, 4, 1, 4000, 64],
+        [3, 12, 3, 5, 5, 96],
+        [1, 2, 1, 512, 512, 64],
+        [2, 4, 2, 130, 700, 128],
+        [1, 10, 1, 9, 513, 256],
+        [1, 8, 2, 33, 100, 160],
+        [1, 8, 1, 1, 32_768, 64],
+    ] {
+        check_policy(&on_units("k8v4"), sizes, &device, 0.125, 2e-3);
+        check_policy(&on_units("k8v4"), sizes, &device, 1.0, 1e-2);
+    }
+    for name in ["k4v4-window", "quarot-4"] {
+        check_policy(&on_units(name), [2, 8, 2, 40, 700, 128], &device, 0.125, 2e-3);
+    }
+}
+
+/// A largest score that grows from token to token has the sums scaled anew again and again, and one far above
+/// the others leaves these weights that f16 can hardly hold.
+#[test]
+#[ignore = "needs an adapter with matrix units: scripts/matrix-tests.sh, scripts/gpu.sh"]
+fn growing_scores_and_bands_on_matrix_units() {
+    let (device, adapter) = crate::support::gpu_and_adapter().expect("an adapter");
+    let units = MatrixUnits::of(&adapter).expect("an adapter with matrix units");
+    let policy = Registry::builtin().policy("fp16").expect("built in");
+    let (held, steps, d) = (600, 70, 64);
+    let geometry = geometry(1, 4, 1, d, &device);
+    let mut plain = policy.layer(&geometry).expect("a cache");
+    let mut cache = OnMatrices { policy, units }.layer(&geometry).expect("a cache");
+    // Scores from -60 to 60: keys grow along the text.
+    let keys: Vec<f32> = (0..held * d).map(|i| (i / d) as f32 / 40.0 - 7.5).collect();
+    for cache in [&mut plain, &mut cache] {
+        let keys = tensor(&keys, [1, 1, held, d], &device);
+        let values = tensor(&random(held * d, d, 31), [1, 1, held, d], &device);
+        cache.append(Append { keys, values, position: 0 }).expect("rows that fit");
+    }
+    let q = tensor(&vec![1.0; 4 * steps * d], [1, 4, steps, d], &device);
+    let queries = Queries::causal(q, held - steps, 0.125);
+    let band = (0..steps).map(|i| (held - steps + i).saturating_sub(40)..held - steps + i + 1);
+    let gaps = (0..steps).map(|i| if i % 3 == 0 { 9..9 } else { 200..300 });
+    for queries in [queries.over(band.collect()), queries.over(gaps.collect()), queries] {
+        let got = cache.attend(&queries).expect("matrix units");
+        let want = plain.attend(&queries).expect("f32");
+        let worst = |a: Tensor<4>, b: Tensor<4>| -> f32 { (a - b).abs().max().into_scalar() };
+        let top: f32 = want.output.clone().abs().max().into_scalar();
+        let error = worst(got.output, want.output) / top;
+        assert!(error <= 2e-3, "relative error {error:e}");
+        let logs = worst(got.log_sum, want.log_sum);
+        assert!(logs <= 0.1, "log-sums differ by {logs}");
     }
 }
 

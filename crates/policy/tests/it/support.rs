@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use burn::Tensor;
+use burn::tensor::wgpu::wgpu;
 use burn::tensor::{Device, DeviceKind, TensorData};
 use kvr_policy::{Format, LayerGeometry, Registry};
 use rand::{Rng, SeedableRng};
@@ -45,6 +46,12 @@ pub(crate) fn gpu() -> Option<Device> {
 
 /// The GPU, and whether it is software.
 pub(crate) fn gpu_and_kind() -> Option<(Device, bool)> {
+    let (device, adapter) = gpu_and_adapter()?;
+    Some((device, format!("{:?}", adapter.get_info().device_type) == "Cpu"))
+}
+
+/// The GPU and its adapter.
+pub(crate) fn gpu_and_adapter() -> Option<(Device, wgpu::Adapter)> {
     let found = std::panic::catch_unwind(|| {
         Device::wgpu_options().device_kind(DeviceKind::DefaultDevice).init_with_setup().ok()
     });
@@ -52,8 +59,7 @@ pub(crate) fn gpu_and_kind() -> Option<(Device, bool)> {
         eprintln!("skipped: no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
         return None;
     };
-    let kind = format!("{:?}", setup.adapter.get_info().device_type);
-    Some((device, kind == "Cpu"))
+    Some((device, setup.adapter))
 }
 
 pub(crate) fn geometry(
@@ -72,6 +78,7 @@ pub(crate) fn geometry(
         head_dim,
         rope: None,
         device: device.clone(),
+        matrices: None,
     }
 }
 

@@ -10,7 +10,7 @@ use kvr_models::{Geometry, Hub, geometry};
 use kvr_policy::Registry;
 use serde::Serialize;
 
-use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
+use crate::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
 use crate::error::Usage;
 use crate::{backend, output, provenance, workbench};
 
@@ -48,6 +48,8 @@ pub(crate) struct Args {
     unfused: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    matrices: MatrixArgs,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
@@ -100,6 +102,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     }
     let sizes = geometry(&args.model, &Hub { offline: true, ..Hub::from_env() })?;
     let backend = backend::open(&args.device)?;
+    let policies = backend.prepare(policies, &args.matrices)?;
     backend.announce();
     let copy = attention::copy_bandwidth(&backend.device)?;
     let made = provenance::of(&backend);

@@ -13,7 +13,7 @@ use kvr_eval::table::{Detail, Format, caption, records_table};
 use kvr_models::Hub;
 use kvr_policy::Registry;
 
-use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
+use crate::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
 use crate::error::Usage;
 use crate::{output, provenance, workbench};
 
@@ -41,6 +41,8 @@ pub(crate) struct Args {
     batch: usize,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    matrices: MatrixArgs,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
@@ -56,6 +58,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         return Err(Usage(format!("{flags}: give at least 1 of each")).into());
     }
     let (backend, model) = workbench::load(&args.model, &args.device, &Hub::from_env())?;
+    let policies = backend.prepare(policies, &args.matrices)?;
     let folder = args.out.as_deref().map(ResultFolder::claim).transpose()?;
     backend.announce();
     let ids = workbench::any_tokens(&model)?;

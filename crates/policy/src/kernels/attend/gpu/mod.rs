@@ -6,9 +6,14 @@
 //! decode fills the device however few heads there are, no score and no unpacked value goes to
 //! memory, and what is written in between does not grow with the number of rows and stretches alike.
 //!
+//! Where a cache is told of a GPU's matrix units, a second program reads it: tiles of it become f16 in
+//! workgroup memory, and matrices multiply them.
+//!
 //! Sides that the kernel can't read as they are packed, per-channel ones among them, are unpacked a
 //! tile at a time, into a buffer that fits the device's cache, and read from there.
 
+mod halves;
+mod matrix;
 mod text;
 
 use std::sync::Arc;
@@ -18,7 +23,7 @@ use burn::backend::Wgpu;
 use burn::tensor::{DType, Shape};
 use burn_wgpu::{CubeTensor, into_contiguous};
 
-use self::text::Plan;
+pub use self::matrix::MatrixUnits;
 use crate::formats::F32;
 use crate::kernels::wgsl::{Kernel, Key, check, submit};
 use crate::kernels::{MAX_BUFFER, PageShape};
@@ -31,32 +36,115 @@ const ENOUGH_GROUPS: usize = 2048;
 /// Bytes of a tile of unpacked keys, and again of values.
 const TILE_BYTES: usize = 4 << 20;
 
-/// Whether the kernel reads a pair of sides as they are packed, or tile by tile.
-///
-/// # Errors
-/// What the compiler says of a program that should compile.
-pub(crate) fn serves(keys: &Side, values: &Side, head_dim: usize) -> Result<bool, String> {
-    if !head_dim.is_multiple_of(8) {
-        return Err(format!(
-            "a GPU reads eight channels at a time, which do not divide {head_dim}"
-        ));
-    }
-    let reads = |side: &Side| side.axis == Axis::Token && side.format.packing().is_some();
-    let packed = reads(keys) && reads(values);
-    let [keys, values]: [&dyn Format; 2] = match packed {
-        true => [&*keys.format, &*values.format],
-        false => [&F32, &F32],
-    };
-    // The runtime only logs what does not compile, and its output reads as zeros.
-    for rows in [1, 8] {
-        if !Plan::new(rows, head_dim).fits() {
+/// How attention reads a pair of sides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reader {
+    /// As they are packed, or tile by tile.
+    pub(crate) packed: bool,
+    /// On these units; otherwise in f32.
+    matrices: Option<MatrixUnits>,
+}
+
+impl Reader {
+    /// As they are packed, in f32.
+    pub(crate) const PACKED: Self = Self { packed: true, matrices: None };
+
+    /// The reader of a pair of sides, on `matrices` if these can read both.
+    ///
+    /// # Errors
+    /// What the compiler says of a program that should compile.
+    pub(crate) fn new(
+        keys: &Side,
+        values: &Side,
+        head_dim: usize,
+        matrices: Option<MatrixUnits>,
+    ) -> Result<Self, String> {
+        if !head_dim.is_multiple_of(8) {
             return Err(format!(
-                "head_dim {head_dim} needs more workgroup memory than GPUs promise"
+                "a GPU reads eight channels at a time, which do not divide {head_dim}"
             ));
         }
-        sources(keys, values, rows, head_dim).iter().try_for_each(|s| check(s))?;
+        let reads = |side: &Side| side.axis == Axis::Token && side.format.packing().is_some();
+        let packed = reads(keys) && reads(values);
+        let [keys, values]: [&dyn Format; 2] = match packed {
+            true => [&*keys.format, &*values.format],
+            false => [&F32, &F32],
+        };
+        // f32 that is asked for stays f32.
+        let narrow = |format: &dyn Format| format.layout().bits_per_value() < 32.0;
+        let matrices = matrices.filter(|_| packed && narrow(keys) && narrow(values));
+        // The runtime only logs what does not compile, and its output reads as zeros.
+        for rows in [1, 8].into_iter().chain(matrices.map(|_| 64)) {
+            let program = Program::new(matrices, rows, head_dim);
+            if !program.fits() {
+                return Err(format!(
+                    "head_dim {head_dim} needs more workgroup memory than GPUs promise"
+                ));
+            }
+            program.text(keys, values, head_dim).iter().try_for_each(|source| check(source))?;
+        }
+        check(&text::merge(head_dim))?;
+        Ok(Self { packed, matrices })
     }
-    Ok(packed)
+}
+
+/// The program that reads a stretch, and how its workgroups are cut.
+#[derive(Debug, Clone, Copy)]
+enum Program {
+    Vectors(text::Plan),
+    Matrices(matrix::Plan),
+}
+
+impl Program {
+    fn new(matrices: Option<MatrixUnits>, rows: usize, head_dim: usize) -> Self {
+        matrices
+            .and_then(|units| matrix::Plan::new(units, rows, head_dim))
+            .map_or_else(|| Self::Vectors(text::Plan::new(rows, head_dim)), Self::Matrices)
+    }
+
+    fn rows(self) -> usize {
+        match self {
+            Self::Vectors(plan) => plan.rows,
+            Self::Matrices(plan) => plan.rows,
+        }
+    }
+
+    /// Tokens that a workgroup takes at a time.
+    fn step(self) -> usize {
+        match self {
+            Self::Vectors(plan) => plan.step(),
+            Self::Matrices(plan) => plan.step(),
+        }
+    }
+
+    /// Invocations of a workgroup.
+    fn group(self) -> usize {
+        match self {
+            Self::Vectors(_) => text::GROUP,
+            Self::Matrices(plan) => plan.group(),
+        }
+    }
+
+    fn kernel(self) -> Kernel {
+        match self {
+            Self::Vectors(_) => Kernel::Attend,
+            Self::Matrices(_) => Kernel::AttendMatrices,
+        }
+    }
+
+    fn fits(self) -> bool {
+        match self {
+            Self::Vectors(plan) => plan.fits(),
+            Self::Matrices(_) => true,
+        }
+    }
+
+    fn text(self, keys: &dyn Format, values: &dyn Format, head_dim: usize) -> Option<String> {
+        match self {
+            Self::Vectors(plan) => text::partial(keys, values, head_dim, plan),
+            Self::Matrices(plan) => matrix::partial(keys, values, head_dim, plan),
+        }
+    }
 }
 
 /// The WGSL of both kernels for a pair of formats and a number of query rows of a key-value head, as
@@ -66,33 +154,33 @@ pub fn sources(
     values: &dyn Format,
     rows: usize,
     head_dim: usize,
+    matrices: Option<MatrixUnits>,
 ) -> [String; 2] {
-    let partial = text::partial(keys, values, head_dim, Plan::new(rows, head_dim));
+    let partial = Program::new(matrices, rows, head_dim).text(keys, values, head_dim);
     [partial.unwrap_or_default(), text::merge(head_dim)]
 }
 
-/// See [`LayerCache::attend`](crate::LayerCache::attend); `tokens` is what the cache holds, and
-/// `packed` what [`serves`] said.
+/// See [`LayerCache::attend`](crate::LayerCache::attend); `tokens` is what the cache holds.
 pub(crate) fn attend(
     queries: &Queries,
     cache: &PackedCache,
     tokens: usize,
-    packed: bool,
+    reader: Reader,
 ) -> Attended {
     let [b, hq, s, d] = queries.queries.dims();
     let heads = b * cache.keys.shape.heads;
     let rows = b * hq / heads * s;
-    let plan = Plan::new(rows, d);
-    let row_blocks = rows.div_ceil(plan.rows);
+    let program = Program::new(reader.matrices, rows, d);
+    let row_blocks = rows.div_ceil(program.rows());
     let last = queries.visible.iter().map(|range| range.end).max().unwrap_or(0).min(tokens);
-    let shortest = 4 * plan.step();
+    let shortest = 4 * program.step();
     let stretch = (last * heads * row_blocks / ENOUGH_GROUPS).next_multiple_of(shortest);
     let stretch = stretch.max(shortest);
-    let tile = if packed { usize::MAX } else { tile_tokens(heads, d) };
+    let tile = if reader.packed { usize::MAX } else { tile_tokens(heads, d) };
     let slices = slices(&cache.keys.pages, last, tile);
     let parts: usize = slices.iter().map(|slice| slice.tokens.div_ceil(stretch)).sum();
     if s > 1 && heads * parts * rows * d * size_of::<f32>() > MAX_BUFFER {
-        let [first, second] = halves(queries).map(|half| attend(&half, cache, tokens, packed));
+        let [first, second] = halves(queries).map(|half| attend(&half, cache, tokens, reader));
         return Attended {
             output: Tensor::cat(vec![first.output, second.output], 2),
             log_sum: Tensor::cat(vec![first.log_sum, second.log_sum], 2),
@@ -110,32 +198,32 @@ pub(crate) fn attend(
     let states = empty(&[heads, parts.max(1), rows, 2]);
     let mut first_part = 0;
     for slice in &slices {
-        let keys = Planes::of(&cache.keys, slice, packed);
-        let values = Planes::of(&cache.values, slice, packed);
+        let keys = Planes::of(&cache.keys, slice, reader.packed);
+        let values = Planes::of(&cache.values, slice, reader.packed);
         let count = slice.tokens.div_ceil(stretch);
         let numbers = [slice.first, slice.tokens, stretch, first_part, parts].map(|n| n as u32);
         let mut info = numbers.to_vec();
         info.extend([queries.scale.to_bits(), s as u32, rows as u32, keys.capacity as u32]);
         info.extend(queries.visible.iter().flat_map(|r| [r.start as u32, r.end as u32]));
         let formats = [keys.format, values.format];
-        let name = format!("{} {} {}", formats[0].name(), formats[1].name(), plan.rows);
+        let name = format!("{} {} {}", formats[0].name(), formats[1].name(), program.rows());
         let text = move || {
             let [keys, values] = &formats;
-            text::partial(&**keys, &**values, d, plan).unwrap_or_default()
+            program.text(&**keys, &**values, d).unwrap_or_default()
         };
         submit(
-            Key { kernel: Kernel::Attend, formats: name, page: program(d) },
+            Key { kernel: program.kernel(), formats: name, page: page(d) },
             text,
             &[&q, &keys.codes, &keys.scales, &values.codes, &values.scales, &sums, &states],
             &info,
-            ([count as u32, row_blocks as u32, heads as u32], text::GROUP as u32),
+            ([count as u32, row_blocks as u32, heads as u32], program.group() as u32),
         );
         first_part += count;
     }
     let output = empty(&[b, hq, s, d]);
     let log_sums = empty(&[b, hq, s, 1]);
     submit(
-        Key { kernel: Kernel::Merge, formats: String::new(), page: program(d) },
+        Key { kernel: Kernel::Merge, formats: String::new(), page: page(d) },
         move || text::merge(d),
         &[&sums, &states, &output, &log_sums],
         &[parts as u32, rows as u32],
@@ -148,7 +236,7 @@ pub(crate) fn attend(
 }
 
 /// What a program depends on of a page's shape: head_dim alone.
-fn program(head_dim: usize) -> PageShape {
+fn page(head_dim: usize) -> PageShape {
     PageShape::new(F32.layout(), 1, 1, PAGE_TOKENS, head_dim)
 }
 

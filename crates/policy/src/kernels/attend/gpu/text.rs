@@ -84,7 +84,7 @@ impl Plan {
     }
 }
 
-fn constants(list: &[(&str, usize)]) -> String {
+pub(super) fn constants(list: &[(&str, usize)]) -> String {
     list.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect()
 }
 
@@ -184,7 +184,13 @@ fn fetch(packing: Packing, layout: BlockLayout, octets: usize, codes: &str) -> F
 /// Bindings of one side; `<Side>Raw`, an octet as it is packed; `<side>_load(row, octet)`, which fetches
 /// it; `<side>_decode(raw)`; and `<side>_channel(octet, half)`, the first of the four channels that half
 /// an octet belongs to.
-fn side(side: &str, name: &str, format: &dyn Format, binding: usize, d: usize) -> Option<String> {
+pub(super) fn side(
+    side: &str,
+    name: &str,
+    format: &dyn Format,
+    binding: usize,
+    d: usize,
+) -> Option<String> {
     let layout = format.layout();
     let BlockLayout { values, scales, .. } = layout;
     let packing = format.packing()?;
@@ -204,7 +210,7 @@ fn side(side: &str, name: &str, format: &dyn Format, binding: usize, d: usize) -
         // A binding that nothing uses would be dropped from the layout.
         0 => format!("if (row == 0xffffffffu) {{ raw.scales[0] = {halves}[0]; }}\n"),
         1 => format!(
-            "let block = at / {block}u;\nraw.scales[0] = {halves}[block / 2u] >> (16u * (block % 2u));\n"
+            "let block = at / {block}u;\nraw.scales[0] = {halves}[block / 2u];\nraw.scales[1] = 16u * (block % 2u);\n"
         ),
         _ => format!(
             "let pair = {halves}[at / {block}u];\nraw.scales[0] = pair;\nraw.scales[1] = pair >> 16u;\n"
@@ -212,9 +218,11 @@ fn side(side: &str, name: &str, format: &dyn Format, binding: usize, d: usize) -
     };
     let load =
         format!("fn {side}_load(row: u32, octet: u32) -> {name}Raw {{\nvar raw: {name}Raw;\n");
+    // Words are shifted when they are used, so that nothing waits for memory before.
+    let shift = if layout.scales == 1 { "scales[0] = scales[0] >> scales[1];" } else { "" };
     let decode = format!(
         "fn {side}_decode(raw: {name}Raw) -> Octet {{\n\
-         var codes = raw.codes; var scales = raw.scales; var x: array<f32, 8>;\n\
+         var codes = raw.codes; var scales = raw.scales; var x: array<f32, 8>;\n{shift}\n\
          {side}_decode_block(&codes, &scales, &x);\n\
          return Octet(vec4<f32>(x[0], x[1], x[2], x[3]), vec4<f32>(x[4], x[5], x[6], x[7]));\n}}\n"
     );
