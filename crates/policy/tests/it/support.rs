@@ -1,6 +1,6 @@
 //! What several tests need: goldens, random rows, a float64 attention.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::Tensor;
 use burn::tensor::wgpu::wgpu;
@@ -50,16 +50,18 @@ pub(crate) fn gpu_and_kind() -> Option<(Device, bool)> {
     Some((device, format!("{:?}", adapter.get_info().device_type) == "Cpu"))
 }
 
-/// The GPU and its adapter.
+/// The GPU and its adapter. A process opens it once: the runtime refuses to do so again.
 pub(crate) fn gpu_and_adapter() -> Option<(Device, wgpu::Adapter)> {
-    let found = std::panic::catch_unwind(|| {
-        Device::wgpu_options().device_kind(DeviceKind::DefaultDevice).init_with_setup().ok()
+    static OPENED: OnceLock<Option<(Device, wgpu::Adapter)>> = OnceLock::new();
+    let opened = OPENED.get_or_init(|| {
+        let options = Device::wgpu_options().device_kind(DeviceKind::DefaultDevice);
+        let found = std::panic::catch_unwind(|| options.init_with_setup().ok());
+        found.ok().flatten().map(|(device, setup)| (device, setup.adapter))
     });
-    let Some((device, setup)) = found.ok().flatten() else {
+    if opened.is_none() {
         eprintln!("skipped: no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
-        return None;
-    };
-    Some((device, setup.adapter))
+    }
+    opened.clone()
 }
 
 pub(crate) fn geometry(
