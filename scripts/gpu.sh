@@ -48,8 +48,6 @@ for model in tinyllama llama-3-8b; do
     attention "decode-$model" --model $model --held 512,2048,8192,32768 --layers 4 --unfused
     attention "prefill-$model" --model $model --held 4096 --queries 4096 --layers 1 --rounds 3
     if [ -n "$matrices" ]; then
-        attention "decode-$model-batch-8-matrices" $matrices --model $model --batch 8 --held 32768 --layers 4
-        attention "decode-$model-matrices" $matrices --model $model --held 512,2048,8192,32768 --layers 4
         attention "prefill-$model-matrices" $matrices --model $model --held 4096 --queries 4096 --layers 1 --rounds 3
     fi
 done

@@ -115,7 +115,7 @@ pub(crate) struct DeviceArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MatrixArgs {
-    /// Attention on the GPU's matrix units, in f16: faster over long prompts, and rounded to 11 bits.
+    /// Attention of prompts on the GPU's matrix units: faster, but what is multiplied is rounded to f16.
     #[arg(long)]
     pub(crate) matrices: bool,
 }

@@ -1,6 +1,6 @@
 //! Attention on a GPU's matrix units.
 //!
-//! The cache and what it costs stay as they are; attention is several times as fast over a long prompt, and rounds
+//! The cache and what it costs stay as they are; attention of a long prompt is two to three times as fast, and rounds
 //! what it multiplies to f16, as FlashAttention (Dao et al. 2022) and most serving programs do.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::{KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise};
 /// A policy whose caches may use matrix units.
 ///
 /// Sides of f32, and those that a GPU can't read as they are packed, are read in f32 all the same; so are
-/// steps in which fewer than four query rows share a key.
+/// steps in which at most eight query rows share a key, as in generation.
 pub struct OnMatrices {
     /// The policy.
     pub policy: Arc<dyn KvCachePolicy>,

@@ -128,19 +128,19 @@ fn every_pair_of_formats_on_matrix_units() {
     let formats = [&formats[..], &more[..]].concat();
     for (keys, values) in formats.iter().zip(formats.iter().cycle().skip(1)) {
         for pair in [format!("{keys}:{values}"), format!("{keys}:{keys}")] {
-            check_policy(&on_units(&pair), [1, 8, 2, 1, 300, 64], &device, 0.125, 2e-3);
+            check_policy(&on_units(&pair), [1, 8, 2, 5, 300, 64], &device, 0.125, 2e-3);
         }
     }
     for sizes in [
-        [1, 32, 4, 1, 1, 64],
-        [2, 8, 2, 1, 257, 64],
-        [1, 32, 4, 1, 4000, 64],
+        [1, 16, 1, 1, 1, 64],
+        [2, 8, 2, 3, 257, 64],
+        [1, 32, 2, 1, 4000, 64],
         [3, 12, 3, 5, 5, 96],
         [1, 2, 1, 512, 512, 64],
         [2, 4, 2, 130, 700, 128],
         [1, 10, 1, 9, 513, 256],
         [1, 8, 2, 33, 100, 160],
-        [1, 8, 1, 1, 32_768, 64],
+        [1, 8, 1, 2, 32_768, 64],
     ] {
         check_policy(&on_units("k8v4"), sizes, &device, 0.125, 2e-3);
         check_policy(&on_units("k8v4"), sizes, &device, 1.0, 1e-2);

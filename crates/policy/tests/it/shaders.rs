@@ -47,7 +47,7 @@ fn attention_on_matrix_units_translates() {
             if head_dim % format.layout().values != 0 || format.name() == "f32" {
                 continue;
             }
-            for (tile, rows) in [(8, 4), (8, 100), (16, 8), (16, 100)] {
+            for (tile, rows) in [(8, 16), (8, 100), (16, 16), (16, 100)] {
                 let units = Some(MatrixUnits::with(tile, 32));
                 let [source, _] = attention_sources(&*format, &*format, rows, head_dim, units);
                 assert!(source.contains("coopMultiplyAdd"), "{} D {head_dim}", format.name());

@@ -10,6 +10,9 @@ use crate::kernels::wgsl::{Kernel, unroll};
 /// Subgroups of a workgroup: as many as there are tiles of scores where it has the most rows.
 const TEAMS: usize = 4;
 
+/// Up to so many rows, f32 on vectors is as fast: a decoded value serves too few of them.
+const FEW: usize = 8;
+
 /// Workgroup memory of the GPUs that have matrix units.
 const SHARED: usize = 32 << 10;
 
@@ -71,11 +74,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan for a number of rows; `None` where fewer share a key than a matrix is worth, or sizes do not fit.
+    /// The plan for a number of rows; `None` where they are few, or sizes do not fit.
     pub(super) fn new(units: MatrixUnits, rows: usize, head_dim: usize) -> Option<Self> {
-        let rows = rows.next_power_of_two().min(2 * units.tile);
-        let plan = Self { units, rows };
-        let fits = rows >= TEAMS && units.divide(head_dim) && plan.bytes(head_dim) <= SHARED;
+        let plan = Self { units, rows: rows.next_power_of_two().min(2 * units.tile) };
+        let fits = units.divide(head_dim) && plan.bytes(head_dim) <= SHARED;
+        let fits = fits && rows > FEW;
         fits.then_some(plan)
     }
 
