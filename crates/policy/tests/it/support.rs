@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use burn::Tensor;
 use burn::tensor::wgpu::wgpu;
 use burn::tensor::{Device, DeviceKind, TensorData};
+use kvr_policy::kernels::MatrixUnits;
 use kvr_policy::{Format, LayerGeometry, Registry};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -62,6 +63,19 @@ pub(crate) fn gpu_and_adapter() -> Option<(Device, wgpu::Adapter)> {
         eprintln!("skipped: no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
     }
     opened.clone()
+}
+
+/// The GPU and its matrix units, or `None` where there are none; scripts that have seen to it that there are
+/// set `KVR_NEEDS_MATRICES`.
+pub(crate) fn matrix_units() -> Option<(Device, MatrixUnits)> {
+    let found =
+        gpu_and_adapter().and_then(|(device, adapter)| Some((device, MatrixUnits::of(&adapter)?)));
+    if found.is_none() {
+        let needed = std::env::var_os("KVR_NEEDS_MATRICES").is_some();
+        assert!(!needed, "KVR_NEEDS_MATRICES is set, and no adapter has matrix units");
+        eprintln!("skipped: no adapter has matrix units (scripts/matrix-tests.sh)");
+    }
+    found
 }
 
 pub(crate) fn geometry(
