@@ -9,4 +9,4 @@ export KVR_NEEDS_MATRICES=1
 export VK_DRIVER_FILES="$root/usr/share/vulkan/icd.d/lvp_icd.json"
 libraries=$root/usr/lib/x86_64-linux-gnu
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$root/usr/lib64/ld-linux-x86-64.so.2 --library-path $libraries"
-cargo nextest run --release --workspace --exclude candle-reference -E 'test(matrix_units)'
+cargo test --release --workspace --exclude candle-reference --test it -- matrix_units
