@@ -1,7 +1,6 @@
 //! `kvr doctor`: what a report of a problem should say.
 
 use kvr_models::Hub;
-
 use kvr_policy::kernels::MatrixUnits;
 
 use crate::backend::{adapter, describe, processor};

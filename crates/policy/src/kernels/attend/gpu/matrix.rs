@@ -3,7 +3,7 @@
 use burn::tensor::wgpu::wgpu;
 
 use super::halves;
-use super::text::{constants, side};
+use super::text::{STRETCH, constants, side};
 use crate::Format;
 use crate::kernels::wgsl::{Kernel, unroll};
 
@@ -77,8 +77,7 @@ impl Plan {
     /// The plan for a number of rows; `None` where they are few, or sizes do not fit.
     pub(super) fn new(units: MatrixUnits, rows: usize, head_dim: usize) -> Option<Self> {
         let plan = Self { units, rows: rows.next_power_of_two().min(2 * units.tile) };
-        let fits = units.divide(head_dim) && plan.bytes(head_dim) <= SHARED;
-        let fits = fits && rows > FEW;
+        let fits = rows > FEW && units.divide(head_dim) && plan.bytes(head_dim) <= SHARED;
         fits.then_some(plan)
     }
 
@@ -170,7 +169,8 @@ pub(super) fn partial(
         text += &format!("alias {name} = coop_mat{tile}x{tile}<{of}>;\n");
     }
     text += include_str!("../../prelude.wgsl");
-    text += "struct Octet { low: vec4<f32>, high: vec4<f32> }\nstruct Halves { low: vec4<f16>, high: vec4<f16> }\n";
+    text += STRETCH;
+    text += "struct Halves { low: vec4<f16>, high: vec4<f16> }\n";
     for (prefix, name, format, binding) in [("key", "Key", keys, 1), ("value", "Value", values, 3)]
     {
         text += &side(prefix, name, format, binding, d)?;

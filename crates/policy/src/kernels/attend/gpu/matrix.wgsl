@@ -9,14 +9,10 @@
 // What stands before this text: sizes (R: rows, padded to whole tiles; ROW, WEIGHT_ROW: vectors of a row of
 // the tile and of the weights; SCORE_ROW: scores of a row; SCORES, HALVES: sizes of the buffers; OCTETS: of an
 // invocation, the LAST of them; SHARE: tokens of a sharer; OWN: tiles of sums of a subgroup), the types Left, Right and Sum,
-// bindings 1 to 4 and, for each side, load, halves and channel_at.
+// stretch.wgsl, bindings 1 to 4 and, for each side, load, halves and channel_at.
 @group(0) @binding(0) var<storage, read_write> queries: array<f32>;         // [HEADS, rows, D]
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;            // [HEADS, parts, rows, D]
-@group(0) @binding(6) var<storage, read_write> states: array<vec2<f32>>;    // [HEADS, parts, rows]
-@group(0) @binding(7) var<storage, read_write> info: array<u32>;
 
-const NOTHING: f32 = -1e30;                  // the score of a token that a row does not read
-const LOWEST: f32 = -1e29;                   // below every score, and still far above NOTHING
 const LIFT: f32 = 6.0;                       // weights are e^6 times as large, so that f16 holds small ones,
 const SLACK: f32 = 4.0;                      // and may grow by e^4 before the sums are scaled anew
 
@@ -29,13 +25,6 @@ struct Work {
     raised: u32,                                   // whether a row's largest score has grown
 }
 var<workgroup> work: Work;
-
-// The tokens that a row reads, from one to before another.
-fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
-    if (row >= rows) { return vec2<u32>(0u, 0u); }
-    let at = 9u + 2u * (row % steps);
-    return vec2<u32>(info[at], info[at + 1u]);
-}
 
 @compute @workgroup_size(GROUP)
 fn main(

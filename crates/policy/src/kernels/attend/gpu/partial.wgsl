@@ -7,15 +7,11 @@
 // registers. Only scores and weights go through workgroup memory.
 //
 // What stands before this text: the sizes (R4: vectors of rows; CLUSTERS: tokens at a time; HALVES:
-// vectors of channels of an invocation; TOGETHER: rows that the scratch holds at the end), bindings 1 to 4 (codes and scales of keys and values), and
+// vectors of channels of an invocation; TOGETHER: rows that the scratch holds at the end), stretch.wgsl, bindings 1 to 4 (codes and scales of keys and values), and
 // for each side load, which fetches the packed octet of a row, decode, and channel, where its values belong.
 @group(0) @binding(0) var<storage, read_write> queries: array<vec4<f32>>;   // [HEADS, rows, D / 4]
 @group(0) @binding(5) var<storage, read_write> sums: array<vec4<f32>>;      // [HEADS, parts, rows, D / 4]
-@group(0) @binding(6) var<storage, read_write> states: array<vec2<f32>>;    // [HEADS, parts, rows]
-@group(0) @binding(7) var<storage, read_write> info: array<u32>;
 
-const NOTHING: f32 = -1e30;                  // the score of a token that a row does not read
-const LOWEST: f32 = -1e29;                   // below every score, and still far above NOTHING
 
 var<workgroup> query: array<vec4<f32>, R * HALVES * LANES>;
 var<workgroup> scratch: array<vec4<f32>, SCRATCH>;            // [U, R4, GROUP], at the end partial sums
@@ -23,13 +19,6 @@ var<workgroup> weights: array<vec4<f32>, CLUSTERS * (U + 1) * R4>;
 
 // An invocation's octets; lanes behind the last one read it again, with queries of zero.
 fn octet_of(lane: u32, o: u32) -> u32 { return min(lane + o * LANES, HEAD_DIM / 8u - 1u); }
-
-// The tokens that a row reads, from one to before another.
-fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
-    if (row >= rows) { return vec2<u32>(0u, 0u); }
-    let at = 9u + 2u * (row % steps);
-    return vec2<u32>(info[at], info[at + 1u]);
-}
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {

@@ -6,6 +6,9 @@
 use crate::kernels::wgsl::{Kernel, prefixed, unroll};
 use crate::{BlockLayout, Format, Packing};
 
+/// What stands before the programs that read a stretch.
+pub(super) const STRETCH: &str = include_str!("stretch.wgsl");
+
 /// Invocations of a workgroup.
 pub(super) const GROUP: usize = 64;
 
@@ -109,7 +112,7 @@ pub(super) fn partial(
         ("HEAD_DIM", head_dim),
     ]);
     text.push_str(include_str!("../../prelude.wgsl"));
-    text.push_str("struct Octet { low: vec4<f32>, high: vec4<f32> }\n");
+    text.push_str(STRETCH);
     text.push_str(&side("key", "Key", keys, 1, head_dim)?);
     text.push_str(&side("value", "Value", values, 3, head_dim)?);
     text.push_str(Kernel::Attend.body());

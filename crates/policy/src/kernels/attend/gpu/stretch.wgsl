@@ -1,0 +1,16 @@
+// What both programs that read a stretch of the cache have in common.
+@group(0) @binding(6) var<storage, read_write> states: array<vec2<f32>>;    // [HEADS, parts, rows]
+@group(0) @binding(7) var<storage, read_write> info: array<u32>;
+
+const NOTHING: f32 = -1e30;                  // the score of a token that a row does not read
+const LOWEST: f32 = -1e29;                   // below every score, and still far above NOTHING
+
+// Eight values of a row.
+struct Octet { low: vec4<f32>, high: vec4<f32> }
+
+// The tokens that a row reads, from one to before another.
+fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
+    if (row >= rows) { return vec2<u32>(0u, 0u); }
+    let at = 9u + 2u * (row % steps);
+    return vec2<u32>(info[at], info[at + 1u]);
+}
