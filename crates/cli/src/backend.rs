@@ -95,7 +95,9 @@ fn threads(wanted: Option<usize>) -> anyhow::Result<usize> {
         ))
         .into());
     }
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    // This thread is one of them: handing each operation over to others and waiting for them would
+    // cost more than a small one takes.
+    rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
     Ok(threads)
 }
 
