@@ -21,7 +21,9 @@ fn text(path: &Path) -> &str {
 /// with the square root of the tokens only: results/mini-modes has many more of them.
 #[test]
 fn modes_agree_and_post_prefill_diverges_no_more() {
-    let pairs = [("f16:f16", 1e-6), ("q8_0:q8_0", 1e-4), ("q8_0:q4_0", 1e-3), ("q4_0:q4_0", 1e-3)];
+    // What differs is the order of adding, which makes a value here and there round to its neighbour
+    // when it is stored: over 1,020 tokens that is worth 1e-7 to 1e-5 nats in f16.
+    let pairs = [("f16:f16", 1e-5), ("q8_0:q8_0", 1e-4), ("q8_0:q4_0", 1e-3), ("q4_0:q4_0", 1e-3)];
     let names = pairs.map(|(pair, _)| pair);
     let records = json(&[
         "eval",

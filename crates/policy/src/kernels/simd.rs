@@ -9,6 +9,7 @@ pub use pulp;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use pulp::Simd;
 
 /// Makes a function whose body is compiled for several sets of instructions. References in its
 /// arguments carry the lifetime that stands behind its name; functions that it calls must be
@@ -55,31 +56,72 @@ macro_rules! wide {
     };
 }
 
+/// Zeros to work in, that begin at a line of the processor's caches: a vector that crosses two lines
+/// takes two loads.
+pub(crate) struct Buffer {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+impl Buffer {
+    pub(crate) fn new(len: usize) -> Self {
+        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
 /// `e^x` for x ≤ 0, within 2 units in the last place; 0 below the range of f32.
 ///
-/// Range reduction to ±ln2/2 and a polynomial of degree 6, so that a loop over a row vectorises;
-/// the system's `expf` would be called for each value.
+/// The system's `expf` would be called for each value of a loop; this is a part of it.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    exp_of(pulp::Scalar::new(), x)
+}
+
+/// [`exp`] of a vector: range reduction to ±ln2/2 and a polynomial of degree 6.
+#[inline(always)]
+pub fn exp_of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     // ln 2 in two parts, so that n·ln2 is subtracted without rounding.
     const LN2_HIGH: f32 = 355.0 / 512.0;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.max(-87.3);
     // Adding and subtracting 1.5·2^23 rounds to the nearest integer.
     const MAGIC: f32 = 12_582_912.0;
-    let shifted = x * LOG2_E + MAGIC;
-    let n = shifted - MAGIC;
-    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 0.5;
-    let y = p * r * r + r + 1.0;
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    y * power
+    const POLYNOMIAL: [f32; 5] =
+        [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+    let all = |x| simd.splat_f32s(x);
+    let x = simd.max_f32s(x, all(-87.3));
+    let shifted = simd.mul_add_e_f32s(x, all(LOG2_E), all(MAGIC));
+    let n = simd.sub_f32s(shifted, all(MAGIC));
+    let r = simd.negate_mul_add_e_f32s(n, all(LN2_HIGH), x);
+    let r = simd.negate_mul_add_e_f32s(n, all(LN2_LOW), r);
+    let mut p = all(1.987_569_1e-4);
+    for coefficient in POLYNOMIAL {
+        p = simd.mul_add_e_f32s(p, r, all(coefficient));
+    }
+    let y = simd.mul_add_e_f32s(simd.mul_f32s(p, r), r, r);
+    let y = simd.add_f32s(y, all(1.0));
+    let bits = simd.transmute_u32s_f32s(shifted);
+    let bits = simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23));
+    let power = simd.transmute_f32s_u32s(simd.add_u32s(bits, simd.splat_u32s(127 << 23)));
+    simd.mul_f32s(y, power)
 }
 
 /// The inner product of two slices of one length, in 32 running sums; part of [`wide!`](crate::wide)

@@ -2,7 +2,5 @@
 //! FlashAttention): scores of one tile exist at a time, and no unpacked copy of the cache does.
 
 pub(crate) mod cpu;
-mod few;
 pub(crate) mod gpu;
 pub(crate) mod reference;
-mod softmax;

@@ -4,6 +4,7 @@
 //! all rows, sixteen lanes of partial sums run side by side, and sixteen of them are reduced together.
 //! Where the CPU lacks AVX-512 the loops below are compiled for the widest instructions it has.
 
+use super::planes::Ahead;
 use crate::kernels::simd::dot;
 use crate::wide;
 
@@ -11,11 +12,18 @@ use crate::wide;
 pub(super) const ROWS: usize = 8;
 
 /// `scores = scale · queries · keysᵀ`, row-major `[rows, width]`.
-pub(super) fn scores(queries: &[f32], keys: &[f32], scores: &mut [f32], d: usize, scale: f32) {
+pub(super) fn scores(
+    queries: &[f32],
+    keys: &[f32],
+    scores: &mut [f32],
+    d: usize,
+    scale: f32,
+    ahead: Ahead<'_>,
+) {
     #[cfg(target_arch = "x86_64")]
     if d.is_multiple_of(16) && avx512::available() {
         // SAFETY: the CPU was just asked.
-        unsafe { avx512::scores(queries, keys, scores, d, scale) };
+        unsafe { avx512::scores(queries, keys, scores, d, scale, ahead) };
         return;
     }
     wide_scores(queries, keys, scores, d, scale);
@@ -36,7 +44,7 @@ pub(super) fn scores_across(
     for (first, keys) in (0..width).step_by(group).zip(keys.chunks_exact(d * group)) {
         let products = &mut products[..rows * group];
         products.fill(0.0);
-        add_weighted(queries, keys, products, group);
+        add_weighted(queries, keys, products, group, Ahead::NOTHING);
         let count = group.min(width - first);
         for (scores, products) in scores.chunks_exact_mut(width).zip(products.chunks_exact(group)) {
             for (score, product) in scores[first..][..count].iter_mut().zip(products) {
@@ -47,11 +55,17 @@ pub(super) fn scores_across(
 }
 
 /// `weighted += weights · values`, row-major `[rows, D]`.
-pub(super) fn add_weighted(weights: &[f32], values: &[f32], weighted: &mut [f32], d: usize) {
+pub(super) fn add_weighted(
+    weights: &[f32],
+    values: &[f32],
+    weighted: &mut [f32],
+    d: usize,
+    ahead: Ahead<'_>,
+) {
     #[cfg(target_arch = "x86_64")]
     if d.is_multiple_of(16) && avx512::available() {
         // SAFETY: the CPU was just asked.
-        unsafe { avx512::add_weighted(weights, values, weighted, d) };
+        unsafe { avx512::add_weighted(weights, values, weighted, d, ahead) };
         return;
     }
     wide_add_weighted(weights, values, weighted, d);
@@ -98,6 +112,8 @@ mod avx512 {
     #![allow(clippy::needless_range_loop)]
 
     use std::arch::x86_64::*;
+
+    use super::Ahead;
 
     const LANES: usize = 16;
 
@@ -146,12 +162,22 @@ mod avx512 {
     }
 
     #[target_feature(enable = "avx512f,avx512dq")]
-    pub(super) fn scores(q: &[f32], k: &[f32], scores: &mut [f32], d: usize, scale: f32) {
-        match q.len() / d {
-            1 => tile::<1, 16>(q, k, scores, d, scale),
-            2 => tile::<2, 8>(q, k, scores, d, scale),
-            3 | 4 => tile::<4, 4>(q, k, scores, d, scale),
-            _ => tile::<8, 2>(q, k, scores, d, scale),
+    pub(super) fn scores(
+        q: &[f32],
+        k: &[f32],
+        scores: &mut [f32],
+        d: usize,
+        scale: f32,
+        mut ahead: Ahead<'_>,
+    ) {
+        let width = k.len() / d;
+        for (q, scores) in q.chunks(4 * d).zip(scores.chunks_mut(4 * width)) {
+            match q.len() / d {
+                1 => tile::<1, 16>(q, k, scores, d, scale, ahead),
+                2 => tile::<2, 8>(q, k, scores, d, scale, ahead),
+                _ => tile::<4, 4>(q, k, scores, d, scale, ahead),
+            }
+            ahead = Ahead::NOTHING;
         }
     }
 
@@ -165,6 +191,7 @@ mod avx512 {
         scores: &mut [f32],
         d: usize,
         scale: f32,
+        ahead: Ahead<'_>,
     ) {
         let (rows, width) = (q.len() / d, k.len() / d);
         // Closures would not be compiled for these instructions, so arrays are filled by loops.
@@ -172,10 +199,12 @@ mod avx512 {
         for (r, query) in queries.iter_mut().enumerate() {
             *query = &q[r.min(rows - 1) * d..][..d];
         }
-        for first in (0..width).step_by(C) {
-            let mut keys = [k; C];
+        for (first, tile) in (0..width).step_by(C).zip(k.chunks(C * d)) {
+            let count = tile.len() / d;
+            ahead.ask(first, count);
+            let mut keys = [tile; C];
             for (c, key) in keys.iter_mut().enumerate() {
-                *key = &k[(first + c).min(width - 1) * d..][..d];
+                *key = &tile[c.min(count - 1) * d..][..d];
             }
             let mut sum = [_mm512_setzero_ps(); LANES];
             for at in (0..d).step_by(LANES) {
@@ -194,40 +223,53 @@ mod avx512 {
             let scaled = _mm512_mul_ps(sums(sum), _mm512_set1_ps(scale));
             // SAFETY: the array has sixteen values.
             unsafe { _mm512_storeu_ps(products.as_mut_ptr(), scaled) };
-            for r in 0..R.min(rows) {
-                let row = &mut scores[r * width + first..(r + 1) * width];
-                match row.first_chunk_mut::<C>() {
-                    Some(row) => row.copy_from_slice(&products[r * C..][..C]),
-                    None => row.copy_from_slice(&products[r * C..][..row.len()]),
+            for (row, products) in scores.chunks_exact_mut(width).zip(products.chunks_exact(C)) {
+                match row[first..].first_chunk_mut::<C>() {
+                    Some(row) => row.copy_from_slice(products),
+                    None => row[first..].copy_from_slice(&products[..count]),
                 }
             }
         }
     }
 
     #[target_feature(enable = "avx512f,avx512dq")]
-    pub(super) fn add_weighted(weights: &[f32], values: &[f32], weighted: &mut [f32], d: usize) {
+    pub(super) fn add_weighted(
+        weights: &[f32],
+        values: &[f32],
+        weighted: &mut [f32],
+        d: usize,
+        mut ahead: Ahead<'_>,
+    ) {
         let width = values.len() / d;
         // Four rows by four vectors are sixteen running sums, which fit the registers.
         for (weights, out) in weights.chunks(4 * width).zip(weighted.chunks_mut(4 * d)) {
             match weights.len() / width {
-                4 => rows::<4>(weights, values, out, d),
-                3 => rows::<3>(weights, values, out, d),
-                2 => rows::<2>(weights, values, out, d),
-                _ => rows::<1>(weights, values, out, d),
+                4 => rows::<4>(weights, values, out, d, ahead),
+                3 => rows::<3>(weights, values, out, d, ahead),
+                2 => rows::<2>(weights, values, out, d, ahead),
+                _ => rows::<1>(weights, values, out, d, ahead),
             }
+            ahead = Ahead::NOTHING;
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn rows<const R: usize>(weights: &[f32], values: &[f32], out: &mut [f32], d: usize) {
+    fn rows<const R: usize>(
+        weights: &[f32],
+        values: &[f32],
+        out: &mut [f32],
+        d: usize,
+        mut ahead: Ahead<'_>,
+    ) {
         let mut at = 0;
         while at < d {
             match (d - at) / LANES {
-                1 => columns::<R, 1>(weights, values, out, d, at),
-                2 | 3 => columns::<R, 2>(weights, values, out, d, at),
-                _ => columns::<R, 4>(weights, values, out, d, at),
+                1 => columns::<R, 1>(weights, values, out, (d, at), ahead),
+                2 | 3 => columns::<R, 2>(weights, values, out, (d, at), ahead),
+                _ => columns::<R, 4>(weights, values, out, (d, at), ahead),
             }
+            ahead = Ahead::NOTHING;
             at += LANES
                 * if d - at >= 64 {
                     4
@@ -246,8 +288,8 @@ mod avx512 {
         weights: &[f32],
         values: &[f32],
         out: &mut [f32],
-        d: usize,
-        at: usize,
+        (d, at): (usize, usize),
+        ahead: Ahead<'_>,
     ) {
         let width = values.len() / d;
         let mut sum = [[_mm512_setzero_ps(); V]; R];
@@ -257,6 +299,7 @@ mod avx512 {
             }
         }
         for (t, value) in values.chunks_exact(d).enumerate() {
+            ahead.ask(t, 1);
             let mut column = [_mm512_setzero_ps(); V];
             for v in 0..V {
                 column[v] = load(value, at + v * LANES);
@@ -294,11 +337,11 @@ mod tests {
                 for width in [1, 2, 7, 8, 33, 64] {
                     let (q, k) = (numbers(rows * d, 5), numbers(width * d, 7));
                     let mut got = vec![f32::NAN; rows * width];
-                    scores(&q, &k, &mut got, d, 0.5);
+                    scores(&q, &k, &mut got, d, 0.5, Ahead::NOTHING);
                     let mut out = numbers(rows * d, 3);
                     let mut want = out.clone();
                     let weights = numbers(rows * width, 11);
-                    add_weighted(&weights, &k, &mut out, d);
+                    add_weighted(&weights, &k, &mut out, d, Ahead::NOTHING);
                     for r in 0..rows {
                         for t in 0..width {
                             let sum: f32 = (0..d).map(|i| q[r * d + i] * k[t * d + i]).sum();

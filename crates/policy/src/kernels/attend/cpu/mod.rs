@@ -4,19 +4,20 @@
 //! all the query heads that share it. Where there are fewer heads than threads, many queries are
 //! cut by rows, and few queries (decode) by pages, whose partial results are merged.
 
+mod few;
+mod planes;
+mod softmax;
+
 use std::ops::Range;
 
 use burn::Tensor;
 use burn::backend::Flex;
 use burn::tensor::TensorData;
-use burn_flex::FlexTensor;
-use half::f16;
 use rayon::prelude::*;
 
-use super::{few, softmax};
-use crate::kernels::PageShape;
-use crate::kernels::simd::exp;
-use crate::packed::{Axis, PAGE_TOKENS, PackedCache, Rows};
+use self::planes::{At, Planes};
+use crate::kernels::simd::{Buffer, exp};
+use crate::packed::{Axis, PAGE_TOKENS, PackedCache};
 use crate::{Attended, NOTHING, Queries};
 
 /// Rows of scores that exist at a time in one task: with 256 tokens a page, 128 KiB.
@@ -25,64 +26,6 @@ const ROW_BLOCK: usize = 128;
 /// Tokens that are decoded at a time for few rows: keys and values stay in the first-level cache.
 const FEW_TOKENS: usize = 64;
 
-/// The planes of keys or values as slices.
-struct Planes<'a> {
-    rows: &'a Rows,
-    pages: Vec<(FlexTensor, FlexTensor)>,
-}
-
-impl<'a> Planes<'a> {
-    fn new(rows: &'a Rows) -> Self {
-        let pages = rows.pages.iter().map(|page| {
-            let codes = page.codes.clone().try_into_primitive::<Flex>();
-            let scales = page.scales.clone().try_into_primitive::<Flex>();
-            codes.and_then(|codes| Ok((codes, scales?))).expect("attend::cpu runs on CPU tensors")
-        });
-        Self { rows, pages: pages.collect() }
-    }
-
-    /// Decodes tokens of one head of a page from `from` on; their number is what fits `out`, rows
-    /// of `d` values. Per channel whole groups are decoded, `spare` holds them, and what fits is
-    /// used; `from` is then the beginning of a group.
-    fn decode(
-        &self,
-        (page, head, from): (usize, usize, usize),
-        d: usize,
-        out: &mut [f32],
-        spare: &mut Vec<f32>,
-    ) {
-        let first = self.rows.rows_of(from);
-        match self.rows.side.axis {
-            Axis::Token => self.decode_rows(page, head, first, out),
-            Axis::Channel => {
-                let group = self.rows.side.group();
-                let tokens = out.len() / d;
-                spare.resize(tokens.next_multiple_of(group) * d, 0.0);
-                self.decode_rows(page, head, first, spare);
-                for (token, row) in out.chunks_exact_mut(d).enumerate() {
-                    let channels = spare[token / group * group * d..].chunks_exact(group);
-                    for (value, channel) in row.iter_mut().zip(channels) {
-                        *value = channel[token % group];
-                    }
-                }
-            }
-        }
-    }
-
-    fn decode_rows(&self, page: usize, head: usize, first: usize, out: &mut [f32]) {
-        let PageShape { capacity, head_dim, words, scales, .. } = self.rows.shape;
-        let rows = out.len() / head_dim;
-        let (codes, halves) = &self.pages[page];
-        let codes: &[u32] = codes.storage();
-        let halves: &[f16] = bytemuck::cast_slice(halves.storage::<u32>());
-        self.rows.side.format.decode_blocks(
-            &codes[(head * capacity + first) * words..][..rows * words],
-            &halves[(head * capacity + first) * scales..][..rows * scales],
-            out,
-        );
-    }
-}
-
 /// What one task computes: some rows of one key-value head over some pages.
 struct Task {
     head: usize,
@@ -90,26 +33,22 @@ struct Task {
     pages: Range<usize>,
 }
 
-/// A tile of decoded keys.
-#[derive(Clone, Copy)]
-enum Keys<'a> {
-    /// Token by token, `[tokens, D]`.
-    Along(&'a [f32]),
-    /// Group by group of tokens, each channel by channel: `[groups, D, group]`.
-    Across { keys: &'a [f32], group: usize },
+/// The running softmax of a task's rows, and their weighted sums of values, `[rows, D]`.
+struct Partial {
+    running: softmax::Running,
+    weighted: Buffer,
 }
 
-/// The running softmax of a task's rows.
-struct Partial {
-    max: Vec<f32>,
-    sum: Vec<f32>,
-    weighted: Vec<f32>,
+impl Partial {
+    fn new(rows: usize, d: usize) -> Self {
+        Self { running: softmax::Running::new(rows), weighted: Buffer::new(rows * d) }
+    }
 }
 
 /// See [`LayerCache::attend`](crate::LayerCache::attend); `tokens` is what the cache holds.
 pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> Attended {
     let [b, hq, s, d] = queries.queries.dims();
-    let (keys, values) = (Planes::new(&cache.keys), Planes::new(&cache.values));
+    let (keys, values) = (planes::tensors(&cache.keys), planes::tensors(&cache.values));
     let q = queries.queries.clone().try_into_primitive::<Flex>();
     let q = q.expect("queries live where the cache does").to_contiguous();
     let heads = b * cache.keys.shape.heads;
@@ -121,8 +60,8 @@ pub(crate) fn attend(queries: &Queries, cache: &PackedCache, tokens: usize) -> A
         head_dim: d,
         visible: queries.visible.iter().map(held).collect(),
         scale: queries.scale,
-        keys,
-        values,
+        keys: Planes::new(&cache.keys, &keys),
+        values: Planes::new(&cache.values, &values),
     };
     let read = job.pages();
     let mut out = vec![0.0; b * hq * s * d];
@@ -186,109 +125,119 @@ impl Job<'_> {
     }
 
     fn run(&self, task: &Task) -> Partial {
-        let d = self.head_dim;
-        let n = task.rows.len();
-        let mut part =
-            Partial { max: vec![f32::MIN; n], sum: vec![0.0; n], weighted: vec![0.0; n * d] };
-        let few = n <= few::ROWS;
-        // A tile never begins within a group of a per-channel format, which has at most 256 tokens.
-        let group = self.keys.rows.side.group().max(self.values.rows.side.group());
-        // Few rows are multiplied with keys that lie per channel as they lie.
-        let channels = few && self.keys.rows.side.axis == Axis::Channel;
-        let across = channels.then(|| self.keys.rows.side.group());
-        let tile = if few { FEW_TOKENS.next_multiple_of(group) } else { PAGE_TOKENS };
-        let mut keys = vec![0.0; tile * d];
-        let mut values = vec![0.0; tile * d];
-        let mut scores = vec![0.0; ROW_BLOCK.min(n) * tile];
+        if task.rows.len() <= few::ROWS { self.run_few(task) } else { self.run_many(task) }
+    }
+
+    /// Each tile of keys is decoded and read, then its values in the same place: what is decoded
+    /// stays in the first-level cache.
+    fn run_few(&self, task: &Task) -> Partial {
+        let (n, d) = (task.rows.len(), self.head_dim);
+        let mut part = Partial::new(n, d);
+        // Rows from a line of the cache on, wherever the tensor lies.
+        let mut queries = Buffer::new(n * d);
+        queries.copy_from_slice(&self.queries[self.first_row(task) * d..][..n * d]);
+        // Keys that lie per channel are multiplied as they lie.
+        let across = self.keys.rows.side.axis == Axis::Channel;
+        let group = self.keys.rows.side.group();
+        let size = self.tile_size(FEW_TOKENS);
+        let mut tile = Buffer::new(size * d);
+        let mut scores = Buffer::new(n * size);
+        let mut spare = Vec::new();
+        for (at, start) in self.tiles(task, size) {
+            let visible = self.visible(task.rows.clone(), start, size);
+            let width = visible.iter().map(|range| range.end).max().unwrap_or(0);
+            if width == 0 {
+                continue;
+            }
+            let scores = &mut scores[..n * width];
+            if across {
+                let keys = &mut tile[..width.next_multiple_of(group) * d];
+                self.keys.decode_rows(at, keys);
+                few::scores_across(&queries, keys, scores, d, group, self.scale);
+            } else {
+                let keys = &mut tile[..width * d];
+                self.keys.decode(at, d, keys, &mut spare);
+                few::scores(&queries, keys, scores, d, self.scale, self.values.ahead(at, width));
+            }
+            softmax::rows(scores, width, &visible, (&mut part.running, 0), &mut part.weighted);
+            let values = &mut tile[..width * d];
+            self.values.decode(at, d, values, &mut spare);
+            let next = at.2 + size;
+            let next = if next == PAGE_TOKENS { (at.0 + 1, at.1, 0) } else { (at.0, at.1, next) };
+            few::add_weighted(scores, values, &mut part.weighted, d, self.keys.ahead(next, size));
+        }
+        part
+    }
+
+    /// Each page is decoded once for all rows, which read it block by block.
+    fn run_many(&self, task: &Task) -> Partial {
+        let (n, d) = (task.rows.len(), self.head_dim);
+        let mut part = Partial::new(n, d);
+        let queries = &self.queries[self.first_row(task) * d..][..n * d];
+        let size = self.tile_size(PAGE_TOKENS);
+        let mut keys = Buffer::new(size * d);
+        let mut values = Buffer::new(size * d);
+        let mut scores = Buffer::new(ROW_BLOCK.min(n) * size);
         let mut spare = Vec::new();
         // Tokens after the last that any query reads need not be decoded.
         let last = self.visible.iter().map(|range| range.end).max().unwrap_or(0);
-        for page in task.pages.clone() {
-            for from in (0..PAGE_TOKENS).step_by(tile) {
-                let start = page * PAGE_TOKENS + from;
-                let held = last.min(start + tile).saturating_sub(start);
-                if held == 0 {
-                    break;
+        for (at, start) in self.tiles(task, size) {
+            let held = last.min(start + size).saturating_sub(start);
+            self.keys.decode(at, d, &mut keys[..held * d], &mut spare);
+            self.values.decode(at, d, &mut values[..held * d], &mut spare);
+            for from in (0..n).step_by(ROW_BLOCK) {
+                let block = from..n.min(from + ROW_BLOCK);
+                let rows = task.rows.start + block.start..task.rows.start + block.end;
+                let visible = self.visible(rows, start, size);
+                let width = visible.iter().map(|range| range.end).max().unwrap_or(0);
+                if width == 0 {
+                    continue;
                 }
-                let at = (page, task.head, from);
-                let keys = match across {
-                    Some(group) => {
-                        let keys = &mut keys[..held.next_multiple_of(group) * d];
-                        self.keys.decode_rows(page, task.head, self.keys.rows.rows_of(from), keys);
-                        Keys::Across { keys, group }
-                    }
-                    None => {
-                        self.keys.decode(at, d, &mut keys[..held * d], &mut spare);
-                        Keys::Along(&keys[..held * d])
-                    }
-                };
-                self.values.decode(at, d, &mut values[..held * d], &mut spare);
-                let tile = (keys, &values[..held * d]);
-                for from in (0..n).step_by(ROW_BLOCK) {
-                    let block = from..n.min(from + ROW_BLOCK);
-                    self.block(task, block, start, tile, &mut scores, &mut part);
-                }
+                let queries = &queries[block.start * d..block.end * d];
+                let weighted = &mut part.weighted[block.start * d..block.end * d];
+                let scores = &mut scores[..block.len() * width];
+                let (keys, values) = (&keys[..width * d], &values[..width * d]);
+                let sizes = [block.len(), width, d];
+                gemm(scores, queries, keys, sizes, (1, d), (false, self.scale));
+                let running = (&mut part.running, block.start);
+                softmax::rows(scores, width, &visible, running, weighted);
+                let sizes = [block.len(), d, width];
+                gemm(weighted, scores, values, sizes, (d, 1), (true, 1.0));
             }
         }
         part
     }
 
-    /// One block of rows over one decoded tile, whose first token is `start`.
-    fn block(
-        &self,
-        task: &Task,
-        block: Range<usize>,
-        start: usize,
-        (keys, values): (Keys<'_>, &[f32]),
-        scores: &mut [f32],
-        part: &mut Partial,
-    ) {
-        let d = self.head_dim;
-        let rows = block.len();
-        let row = |i: usize| task.rows.start + block.start + i;
-        // Which of the page's tokens a row reads.
-        let visible = |i: usize| {
-            let range = &self.visible[row(i) % self.steps];
-            let end = range.end.saturating_sub(start).min(values.len() / d);
+    /// The first row of a task among those of all sequences and heads.
+    fn first_row(&self, task: &Task) -> usize {
+        task.head * self.rows + task.rows.start
+    }
+
+    /// Tokens of a tile: `wanted`, or more, since a tile never begins within a group of a
+    /// per-channel format, which has at most as many tokens as a page.
+    fn tile_size(&self, wanted: usize) -> usize {
+        let group = self.keys.rows.side.group().max(self.values.rows.side.group());
+        wanted.next_multiple_of(group)
+    }
+
+    /// Where the tiles of a task lie, and the first token of each.
+    fn tiles(&self, task: &Task, size: usize) -> impl Iterator<Item = (At, usize)> {
+        let head = task.head;
+        task.pages.clone().flat_map(move |page| {
+            let tiles = (0..PAGE_TOKENS).step_by(size);
+            tiles.map(move |from| ((page, head, from), page * PAGE_TOKENS + from))
+        })
+    }
+
+    /// Which tokens of a tile each of a task's rows reads.
+    fn visible(&self, rows: Range<usize>, start: usize, size: usize) -> Vec<Range<usize>> {
+        let visible = rows.map(|row| {
+            let range = &self.visible[row % self.steps];
+            let end = range.end.saturating_sub(start).min(size);
             range.start.saturating_sub(start).min(end)..end
-        };
-        let width = (0..rows).map(|i| visible(i).end).max().unwrap_or(0);
-        if width == 0 {
-            return;
-        }
-        let queries = &self.queries[(task.head * self.rows + row(0)) * d..][..rows * d];
-        let scores = &mut scores[..rows * width];
-        match keys {
-            Keys::Along(keys) => scores_of(queries, &keys[..width * d], scores, d, self.scale),
-            Keys::Across { keys, group } => {
-                few::scores_across(queries, keys, scores, d, group, self.scale);
-            }
-        }
-        let state = (&mut part.max[block.clone()], &mut part.sum[block.clone()]);
-        let weighted = &mut part.weighted[block.start * d..][..rows * d];
-        softmax::rows(scores, width, &(0..rows).map(visible).collect::<Vec<_>>(), state, weighted);
-        add_weighted(scores, &values[..width * d], weighted, d);
+        });
+        visible.collect()
     }
-}
-
-/// `scores = scale · queries · keysᵀ`, row-major `[rows, width]`.
-fn scores_of(queries: &[f32], keys: &[f32], scores: &mut [f32], d: usize, scale: f32) {
-    let (rows, width) = (queries.len() / d, keys.len() / d);
-    if rows > few::ROWS {
-        gemm(scores, queries, keys, [rows, width, d], (1, d), (false, scale));
-        return;
-    }
-    few::scores(queries, keys, scores, d, scale);
-}
-
-/// `weighted += weights · values`, row-major `[rows, D]`.
-fn add_weighted(weights: &[f32], values: &[f32], weighted: &mut [f32], d: usize) {
-    let (rows, width) = (weighted.len() / d, values.len() / d);
-    if rows > few::ROWS {
-        gemm(weighted, weights, values, [rows, d, width], (d, 1), (true, 1.0));
-        return;
-    }
-    few::add_weighted(weights, values, weighted, d);
 }
 
 /// `out = [out +] factor · lhs · rhs` on one thread: `out` `[m, n]` and `lhs` `[m, k]` row-major,
@@ -340,14 +289,15 @@ fn finish(
     let total = out.len() / d;
     let (mut max, mut sum) = (vec![f32::MIN; total], vec![0.0; total]);
     for (part, rows) in parts.iter().zip(rows) {
-        for (row, part_max) in rows.clone().zip(&part.max) {
+        for (row, part_max) in rows.clone().zip(&part.running.max) {
             max[row] = max[row].max(*part_max);
         }
     }
     for (part, rows) in parts.iter().zip(rows) {
         for (i, row) in rows.clone().enumerate() {
-            let keep = if part.sum[i] > 0.0 { exp(part.max[i] - max[row]) } else { 0.0 };
-            sum[row] += keep * part.sum[i];
+            let seen = part.running.sum(i);
+            let keep = if seen > 0.0 { exp(part.running.max[i] - max[row]) } else { 0.0 };
+            sum[row] += keep * seen;
             for (o, w) in out[row * d..][..d].iter_mut().zip(&part.weighted[i * d..][..d]) {
                 *o += keep * w;
             }

@@ -1,35 +1,68 @@
-//! The online softmax of one row of scores, in loops that the compiler vectorises.
+//! The online softmax of one row of scores, in vectors.
 
 use std::ops::Range;
 
-use crate::kernels::simd::exp;
-use crate::wide;
+use pulp::{Arch, Simd, WithSimd};
 
-wide! {
-    /// Turns rows of scores `[rows, width]` into weights in place, those that a row does not see
-    /// into 0, and takes them into the running maxima and sums. Where a maximum grows, the row's
-    /// weighted sum so far, of `[rows, D]`, shrinks with it.
-    pub(super) fn rows<'a>(
-        scores: &'a mut [f32],
-        width: usize,
-        visible: &'a [Range<usize>],
-        state: (&'a mut [f32], &'a mut [f32]),
-        weighted: &'a mut [f32],
-    ) -> () {
-        let (max, sum) = state;
+use crate::kernels::simd::{exp, exp_of};
+
+/// Running sums of one row, which are added up when all tokens have been seen: adding lanes up for
+/// every tile would take longer than its exponentials.
+pub(super) type Lanes = [f32; 16];
+
+/// The running softmax of some rows.
+pub(super) struct Running {
+    pub(super) max: Vec<f32>,
+    sums: Vec<Lanes>,
+}
+
+impl Running {
+    pub(super) fn new(rows: usize) -> Self {
+        Self { max: vec![f32::MIN; rows], sums: vec![[0.0; 16]; rows] }
+    }
+
+    /// The sum of a row's weights so far, relative to its maximum.
+    pub(super) fn sum(&self, row: usize) -> f32 {
+        self.sums[row].iter().sum()
+    }
+}
+
+/// Turns rows of scores `[rows, width]` into weights in place, those that a row does not see into
+/// 0, and takes them into the running softmax of the rows from `first` on. Where a maximum grows,
+/// the row's weighted sum so far, of `[rows, D]`, shrinks with it.
+pub(super) fn rows(
+    scores: &mut [f32],
+    width: usize,
+    visible: &[Range<usize>],
+    (running, first): (&mut Running, usize),
+    weighted: &mut [f32],
+) {
+    let max = &mut running.max[first..][..visible.len()];
+    let sums = &mut running.sums[first..];
+    Arch::new().dispatch(Tile { scores, width, visible, max, sums, weighted });
+}
+
+struct Tile<'a> {
+    scores: &'a mut [f32],
+    width: usize,
+    visible: &'a [Range<usize>],
+    max: &'a mut [f32],
+    sums: &'a mut [Lanes],
+    weighted: &'a mut [f32],
+}
+
+impl WithSimd for Tile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { scores, width, visible, max, sums, weighted } = self;
         let d = weighted.len() / visible.len();
         for (i, scores) in scores.chunks_exact_mut(width).enumerate() {
             let visible = visible[i].clone();
             scores[..visible.start].fill(0.0);
             scores[visible.end..].fill(0.0);
-            let seen = &mut scores[visible];
-            if seen.is_empty() {
-                continue;
-            }
-            let (new_max, new_sum) = weights(seen, max[i]);
-            let keep = exp(max[i] - new_max);
-            sum[i] = sum[i] * keep + new_sum;
-            max[i] = new_max;
+            let keep = weights(simd, &mut scores[visible], &mut max[i], &mut sums[i]);
             if keep != 1.0 {
                 weighted[i * d..][..d].iter_mut().for_each(|x| *x *= keep);
             }
@@ -38,46 +71,40 @@ wide! {
 }
 
 /// Turns one row of scores into weights `e^(score - max)` in place, where `max` is the larger of
-/// the row's maximum and the running one. Returns (new maximum, sum of the weights).
+/// the row's maximum and the running one, and adds them to `sums`. Returns what weights of before
+/// are to be multiplied with, for `max` may have grown.
+///
+/// Written with vectors, because the compiler keeps an array of running sums in memory.
 #[inline(always)]
-pub(super) fn weights(scores: &mut [f32], running_max: f32) -> (f32, f32) {
-    let mut lanes = [running_max; 16];
-    let mut chunks = scores.chunks_exact(16);
-    for chunk in &mut chunks {
-        for (lane, score) in lanes.iter_mut().zip(chunk) {
-            *lane = if *score > *lane { *score } else { *lane };
-        }
+fn weights<S: Simd>(simd: S, scores: &mut [f32], max: &mut f32, sums: &mut Lanes) -> f32 {
+    let (vectors, rest) = S::as_mut_simd_f32s(scores);
+    let mut tops = simd.splat_f32s(*max);
+    for scores in &*vectors {
+        tops = simd.max_f32s(tops, *scores);
     }
-    let mut max = fold(lanes, |a, b| if a > b { a } else { b });
-    for score in chunks.remainder() {
-        max = max.max(*score);
+    let mut top = simd.reduce_max_f32s(tops);
+    for score in &*rest {
+        top = top.max(*score);
     }
-    let mut sums = [0.0f32; 16];
-    let mut chunks = scores.chunks_exact_mut(16);
-    for chunk in &mut chunks {
-        for (sum, score) in sums.iter_mut().zip(chunk) {
-            let weight = exp(*score - max);
-            *score = weight;
-            *sum += weight;
-        }
+    // In most tiles no score exceeds those before.
+    let mut keep = 1.0;
+    if top > *max {
+        keep = exp(*max - top);
+        *max = top;
+        sums.iter_mut().for_each(|sum| *sum *= keep);
     }
-    let mut sum = fold(sums, |a, b| a + b);
-    for score in chunks.into_remainder() {
-        *score = exp(*score - max);
-        sum += *score;
+    let all = simd.splat_f32s(top);
+    let mut sum = simd.partial_load_f32s(sums);
+    for scores in vectors {
+        *scores = exp_of(simd, simd.sub_f32s(*scores, all));
+        sum = simd.add_f32s(sum, *scores);
     }
-    (max, sum)
-}
-
-/// All lanes as one, halves onto halves: a chain of sixteen steps would wait for each of them.
-#[inline(always)]
-fn fold(mut lanes: [f32; 16], join: impl Fn(f32, f32) -> f32) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = join(lanes[i], lanes[i + half]);
-        }
+    simd.partial_store_f32s(sums, sum);
+    for score in rest {
+        *score = exp(*score - top);
+        sums[0] += *score;
     }
-    lanes[0]
+    keep
 }
 
 #[cfg(test)]
@@ -88,8 +115,15 @@ mod tests {
     fn weights_of_a_ragged_row_sum_to_what_they_say() {
         let mut row: Vec<f32> = (0..37).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
         let top = row.iter().copied().fold(f32::MIN, f32::max);
-        let (max, sum) = weights(&mut row, f32::NEG_INFINITY);
+        let (mut max, mut sums) = (f32::MIN, [0.0; 16]);
+        let simd = pulp::Scalar::new();
+        let keep = weights(simd, &mut row, &mut max, &mut sums);
+        assert!(keep < 1e-37, "nothing of before is kept");
         assert_eq!(max, top);
-        assert!((row.iter().sum::<f32>() - sum).abs() < 1e-4);
+        assert!((row.iter().sum::<f32>() - sums.iter().sum::<f32>()).abs() < 1e-4);
+        let (before, mut higher) = (sums, vec![top + 1.0; 3]);
+        let keep = weights(simd, &mut higher, &mut max, &mut sums);
+        assert!((keep - (-1.0f32).exp()).abs() < 1e-6 && max == top + 1.0);
+        assert!((sums[0] - before[0] * keep - 3.0).abs() < 1e-5);
     }
 }
