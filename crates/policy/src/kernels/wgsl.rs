@@ -24,6 +24,7 @@ pub(super) enum Kernel {
     Dequantise,
     Gather,
     Attend,
+    AttendTiles,
     AttendMatrices,
     Merge,
 }
@@ -35,6 +36,7 @@ impl Kernel {
             Self::Dequantise => include_str!("dequantise/kernel.wgsl"),
             Self::Gather => include_str!("gather/kernel.wgsl"),
             Self::Attend => include_str!("attend/gpu/partial.wgsl"),
+            Self::AttendTiles => include_str!("attend/gpu/tiles.wgsl"),
             Self::AttendMatrices => include_str!("attend/gpu/matrix.wgsl"),
             Self::Merge => include_str!("attend/gpu/merge.wgsl"),
         }

@@ -217,10 +217,13 @@ fn every_pair_of_formats_on_the_gpu() {
         for values in formats {
             check(&format!("{keys}:{values}"), [1, 4, 2, 1, 300, 64], &device, 1e-5);
         }
+        // A prompt, which another program reads.
+        check(&format!("{keys}:{keys}"), [1, 4, 2, 40, 300, 128], &device, 1e-5);
     }
     for family in ["a2g32", "a3g64", "a4g64c0.9", "a8g64", "s4g32", "m4g64", "nf4g64", "lm3g32"] {
         check(&format!("{family}:q8_0"), [1, 4, 2, 1, 300, 64], &device, 1e-5);
         check(&format!("q4_0:{family}"), [2, 8, 1, 1, 130, 64], &device, 1e-5);
+        check(&format!("{family}:{family}"), [2, 8, 1, 6, 130, 128], &device, 1e-5);
     }
 }
 
@@ -235,6 +238,8 @@ fn shapes_from_one_token_to_long_contexts_on_the_gpu() {
         [1, 8, 1, 1, 32_768, 64],
         [3, 6, 3, 5, 5, 96],
         [2, 4, 2, 130, 700, 128],
+        [1, 4, 1, 33, 33, 128],
+        [1, 2, 1, 600, 2000, 128],
         [1, 3, 1, 9, 513, 256],
         [1, 5, 1, 1, 100, 80],
         [1, 2, 1, 3, 70, 512],
@@ -248,22 +253,24 @@ fn shapes_from_one_token_to_long_contexts_on_the_gpu() {
 fn hard_numbers_and_masked_tiles_on_the_cpu_and_the_gpu() {
     let mut devices = vec![Device::flex()];
     devices.extend(crate::support::gpu());
-    for device in devices {
+    // Few rows and many, which different programs read.
+    for (device, d, copies) in devices.iter().flat_map(|x| [(x, 64, 1), (x, 128, 8)]) {
         let policy = Registry::builtin().policy("fp32").expect("built in");
-        let (h, n, d) = (2, 600, 64);
-        let mut cache = policy.layer(&geometry(1, 4, h, d, &device)).expect("a cache");
+        let (h, n) = (2, 600);
+        let mut cache = policy.layer(&geometry(1, 4, h, d, device)).expect("a cache");
         let mut keys = random(h * n * d, d, 41);
         keys[5 * d..6 * d].fill(40.0);
         keys[7 * d..300 * d].fill(0.25);
         let values = random(h * n * d, d, 42);
-        let rows = |x: &[f32]| tensor(x, [1, h, n, d], &device);
+        let rows = |x: &[f32]| tensor(x, [1, h, n, d], device);
         let new = Append { keys: rows(&keys), values: rows(&values), position: 0 };
         cache.append(new).expect("rows that fit");
-        let q = tensor(&random(4 * 5 * d, d, 43), [1, 4, 5, d], &device);
-        let queries = Queries::causal(q, n - 5, 0.125);
         // Nothing at all; only an outlier; equal keys; a tile that only some read; everything.
         let visible = vec![9..9, 5..6, 10..290, 300..520, 0..n];
-        let queries = queries.over(visible);
+        let steps = copies * visible.len();
+        let q = tensor(&random(4 * steps * d, d, 43), [1, 4, steps, d], device);
+        let queries = Queries::causal(q, n - steps, 0.125);
+        let queries = queries.over(visible.iter().cycle().take(steps).cloned().collect());
         let ours = cache.attend(&queries).expect("the kernel");
         let plain = kvr_policy::kernels::reference_attention(&queries, cache.view());
         let plain = plain.expect("the reference");

@@ -75,7 +75,7 @@ fn attention_over_every_pair_of_formats_translates() {
                     continue;
                 }
                 let what = format!("{}:{} D {head_dim}", keys.name(), values.name());
-                for rows in [1, 8] {
+                for rows in [1, 8, 64] {
                     let sources = attention_sources(&**keys, &**values, rows, head_dim, None);
                     for source in &sources {
                         translate(&what, source);
@@ -85,7 +85,7 @@ fn attention_over_every_pair_of_formats_translates() {
             }
         }
     }
-    assert!(seen > 1000, "four sources for every pair: {seen}");
+    assert!(seen > 1000, "six sources for every pair: {seen}");
 }
 
 #[test]

@@ -15,6 +15,7 @@
 mod halves;
 mod matrix;
 mod text;
+mod tiles;
 
 use std::sync::Arc;
 
@@ -74,7 +75,7 @@ impl Reader {
         let narrow = |format: &dyn Format| format.layout().bits_per_value() < 32.0;
         let matrices = matrices.filter(|_| packed && narrow(keys) && narrow(values));
         // The runtime only logs what does not compile, and its output reads as zeros.
-        for rows in [1, 8].into_iter().chain(matrices.map(|_| 64)) {
+        for rows in [1, 8, 64] {
             let program = Program::new(matrices, rows, head_dim);
             if !program.fits() {
                 return Err(format!(
@@ -92,19 +93,24 @@ impl Reader {
 #[derive(Debug, Clone, Copy)]
 enum Program {
     Vectors(text::Plan),
+    Tiles(tiles::Plan),
     Matrices(matrix::Plan),
 }
 
 impl Program {
     fn new(matrices: Option<MatrixUnits>, rows: usize, head_dim: usize) -> Self {
-        matrices
-            .and_then(|units| matrix::Plan::new(units, rows, head_dim))
-            .map_or_else(|| Self::Vectors(text::Plan::new(rows, head_dim)), Self::Matrices)
+        let on_matrices = matrices.and_then(|units| matrix::Plan::new(units, rows, head_dim));
+        match (on_matrices, tiles::Plan::new(rows, head_dim)) {
+            (Some(plan), _) => Self::Matrices(plan),
+            (None, Some(plan)) => Self::Tiles(plan),
+            (None, None) => Self::Vectors(text::Plan::new(rows, head_dim)),
+        }
     }
 
     fn rows(self) -> usize {
         match self {
             Self::Vectors(plan) => plan.rows,
+            Self::Tiles(plan) => plan.rows,
             Self::Matrices(plan) => plan.rows,
         }
     }
@@ -113,6 +119,7 @@ impl Program {
     fn step(self) -> usize {
         match self {
             Self::Vectors(plan) => plan.step(),
+            Self::Tiles(plan) => plan.step,
             Self::Matrices(plan) => plan.step(),
         }
     }
@@ -121,6 +128,7 @@ impl Program {
     fn group(self) -> usize {
         match self {
             Self::Vectors(_) => text::GROUP,
+            Self::Tiles(_) => tiles::GROUP,
             Self::Matrices(plan) => plan.group(),
         }
     }
@@ -128,6 +136,7 @@ impl Program {
     fn kernel(self) -> Kernel {
         match self {
             Self::Vectors(_) => Kernel::Attend,
+            Self::Tiles(_) => Kernel::AttendTiles,
             Self::Matrices(_) => Kernel::AttendMatrices,
         }
     }
@@ -135,13 +144,14 @@ impl Program {
     fn fits(self) -> bool {
         match self {
             Self::Vectors(plan) => plan.fits(),
-            Self::Matrices(_) => true,
+            Self::Tiles(_) | Self::Matrices(_) => true,
         }
     }
 
     fn text(self, keys: &dyn Format, values: &dyn Format, head_dim: usize) -> Option<String> {
         match self {
             Self::Vectors(plan) => text::partial(keys, values, head_dim, plan),
+            Self::Tiles(plan) => tiles::partial(keys, values, head_dim, plan),
             Self::Matrices(plan) => matrix::partial(keys, values, head_dim, plan),
         }
     }
