@@ -11,7 +11,7 @@ use crate::wide;
 /// Up to this many rows are few.
 pub(super) const ROWS: usize = 8;
 
-/// `scores = scale · queries · keysᵀ`, row-major `[rows, width]`.
+/// `scores = scale · queries · keysᵀ`, row-major `[rows, width]`; asks for what comes next meanwhile.
 pub(super) fn scores(
     queries: &[f32],
     keys: &[f32],
@@ -26,6 +26,7 @@ pub(super) fn scores(
         unsafe { avx512::scores(queries, keys, scores, d, scale, ahead) };
         return;
     }
+    ahead.ask(0, keys.len() / d);
     wide_scores(queries, keys, scores, d, scale);
 }
 
@@ -54,7 +55,7 @@ pub(super) fn scores_across(
     }
 }
 
-/// `weighted += weights · values`, row-major `[rows, D]`.
+/// `weighted += weights · values`, row-major `[rows, D]`; asks for what comes next meanwhile.
 pub(super) fn add_weighted(
     weights: &[f32],
     values: &[f32],
@@ -68,6 +69,7 @@ pub(super) fn add_weighted(
         unsafe { avx512::add_weighted(weights, values, weighted, d, ahead) };
         return;
     }
+    ahead.ask(0, values.len() / d);
     wide_add_weighted(weights, values, weighted, d);
 }
 

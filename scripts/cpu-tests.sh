@@ -1,0 +1,10 @@
+#!/bin/sh
+# Tests attention on the CPU as processors run it that have AVX2 but no AVX-512, and neither, under qemu's emulation
+# (Debian's package qemu-user; x86-64). Without these, only the widest instructions of one machine are tested.
+#
+#     scripts/cpu-tests.sh
+set -eu
+for cpu in Haswell-noTSX Nehalem; do
+    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu $cpu"
+    cargo test --release --workspace --exclude candle-reference --test it -- on_the_cpu
+done
