@@ -4,7 +4,7 @@
 #
 #     scripts/cpu-tests.sh
 set -eu
-for cpu in Haswell-noTSX Nehalem; do
+for cpu in Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid Nehalem; do
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu $cpu"
     cargo test --release --workspace --exclude candle-reference --test it -- on_the_cpu
 done
