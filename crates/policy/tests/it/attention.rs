@@ -266,7 +266,7 @@ fn hard_numbers_and_masked_tiles_on_the_cpu_and_the_gpu() {
         let new = Append { keys: rows(&keys), values: rows(&values), position: 0 };
         cache.append(new).expect("rows that fit");
         // Nothing at all; only an outlier; equal keys; a tile that only some read; everything.
-        let visible = vec![9..9, 5..6, 10..290, 300..520, 0..n];
+        let visible = [9..9, 5..6, 10..290, 300..520, 0..n];
         let steps = copies * visible.len();
         let q = tensor(&random(4 * steps * d, d, 43), [1, 4, steps, d], device);
         let queries = Queries::causal(q, n - steps, 0.125);

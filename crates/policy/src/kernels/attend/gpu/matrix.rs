@@ -2,8 +2,8 @@
 
 use burn::tensor::wgpu::wgpu;
 
-use super::halves;
 use super::text::{STRETCH, constants, side};
+use super::{Program, halves};
 use crate::Format;
 use crate::kernels::wgsl::{Kernel, unroll};
 
@@ -70,7 +70,7 @@ impl MatrixUnits {
 pub(super) struct Plan {
     units: MatrixUnits,
     /// Query rows.
-    pub(super) rows: usize,
+    rows: usize,
 }
 
 impl Plan {
@@ -79,16 +79,6 @@ impl Plan {
         let plan = Self { units, rows: rows.next_power_of_two().min(2 * units.tile) };
         let fits = rows > FEW && units.divide(head_dim) && plan.bytes(head_dim) <= SHARED;
         fits.then_some(plan)
-    }
-
-    /// Invocations of a workgroup.
-    pub(super) fn group(self) -> usize {
-        TEAMS * self.units.lanes
-    }
-
-    /// Tokens that a workgroup takes at a time: stretches are multiples of it.
-    pub(super) fn step(self) -> usize {
-        2 * self.units.tile
     }
 
     /// Rows with those that fill the last matrix.
@@ -130,52 +120,65 @@ impl Plan {
     }
 }
 
-/// The program that reads the cache; `None` where a format has no WGSL or does not say how it packs.
-pub(super) fn partial(
-    keys: &dyn Format,
-    values: &dyn Format,
-    d: usize,
-    plan: Plan,
-) -> Option<String> {
-    let MatrixUnits { tile, lanes } = plan.units;
-    let (step, padded) = (plan.step(), plan.padded());
-    let octets = step * d / 8;
-    let mut text = "enable f16;\nenable wgpu_cooperative_matrix;\n".to_owned();
-    text += &constants(&[
-        ("GROUP", plan.group()),
-        ("TEAMS", TEAMS),
-        ("LANES", lanes),
-        ("LANE_BITS", lanes.ilog2() as usize),
-        ("T", tile),
-        ("CHUNK", step),
-        ("CHUNK_TILES", step / tile),
-        ("HEAD_TILES", d / tile),
-        ("R", padded),
-        ("ROWS", plan.rows),
-        ("ROW", Plan::row(d)),
-        ("SCORE_ROW", plan.score_row()),
-        ("SCORES", plan.scores()),
-        ("WEIGHT_ROW", plan.weight_row()),
-        ("HALVES", plan.halves(d)),
-        ("OCTETS", octets.div_ceil(plan.group())),
-        ("LAST", octets - 1),
-        ("SHARERS", plan.sharers()),
-        ("SHARER_BITS", plan.sharers().ilog2() as usize),
-        ("SHARE", step / plan.sharers()),
-        ("OWN", (padded / tile * (d / tile)).div_ceil(TEAMS)),
-        ("HEAD_DIM", d),
-    ]);
-    for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sum", "f32, C")] {
-        text += &format!("alias {name} = coop_mat{tile}x{tile}<{of}>;\n");
+impl Program for Plan {
+    fn kernel(&self) -> Kernel {
+        Kernel::AttendMatrices
     }
-    text += include_str!("../../prelude.wgsl");
-    text += STRETCH;
-    text += "struct Halves { low: vec4<f16>, high: vec4<f16> }\n";
-    for (prefix, name, format, binding) in [("key", "Key", keys, 1), ("value", "Value", values, 3)]
-    {
-        text += &side(prefix, name, format, binding, d)?;
-        text += &halves::text(prefix, name, format)?;
+
+    fn rows(&self) -> usize {
+        self.rows
     }
-    text += Kernel::AttendMatrices.body();
-    Some(unroll(&text))
+
+    fn step(&self) -> usize {
+        2 * self.units.tile
+    }
+
+    fn group(&self) -> usize {
+        TEAMS * self.units.lanes
+    }
+
+    fn text(&self, keys: &dyn Format, values: &dyn Format, d: usize) -> Option<String> {
+        let MatrixUnits { tile, lanes } = self.units;
+        let (step, padded) = (self.step(), self.padded());
+        let octets = step * d / 8;
+        let mut text = "enable f16;\nenable wgpu_cooperative_matrix;\n".to_owned();
+        text += &constants(&[
+            ("GROUP", self.group()),
+            ("TEAMS", TEAMS),
+            ("LANES", lanes),
+            ("LANE_BITS", lanes.ilog2() as usize),
+            ("T", tile),
+            ("CHUNK", step),
+            ("CHUNK_TILES", step / tile),
+            ("HEAD_TILES", d / tile),
+            ("R", padded),
+            ("ROWS", self.rows),
+            ("ROW", Plan::row(d)),
+            ("SCORE_ROW", self.score_row()),
+            ("SCORES", self.scores()),
+            ("WEIGHT_ROW", self.weight_row()),
+            ("HALVES", self.halves(d)),
+            ("OCTETS", octets.div_ceil(self.group())),
+            ("LAST", octets - 1),
+            ("SHARERS", self.sharers()),
+            ("SHARER_BITS", self.sharers().ilog2() as usize),
+            ("SHARE", step / self.sharers()),
+            ("OWN", (padded / tile * (d / tile)).div_ceil(TEAMS)),
+            ("HEAD_DIM", d),
+        ]);
+        for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sum", "f32, C")] {
+            text += &format!("alias {name} = coop_mat{tile}x{tile}<{of}>;\n");
+        }
+        text += include_str!("../../prelude.wgsl");
+        text += STRETCH;
+        text += "struct Halves { low: vec4<f16>, high: vec4<f16> }\n";
+        for (prefix, name, format, binding) in
+            [("key", "Key", keys, 1), ("value", "Value", values, 3)]
+        {
+            text += &side(prefix, name, format, binding, d)?;
+            text += &halves::text(prefix, name, format)?;
+        }
+        text += Kernel::AttendMatrices.body();
+        Some(unroll(&text))
+    }
 }

@@ -76,7 +76,7 @@ impl Reader {
         let matrices = matrices.filter(|_| packed && narrow(keys) && narrow(values));
         // The runtime only logs what does not compile, and its output reads as zeros.
         for rows in [1, 8, 64] {
-            let program = Program::new(matrices, rows, head_dim);
+            let program = program(matrices, rows, head_dim);
             if !program.fits() {
                 return Err(format!(
                     "head_dim {head_dim} needs more workgroup memory than GPUs promise"
@@ -89,71 +89,36 @@ impl Reader {
     }
 }
 
-/// The program that reads a stretch, and how its workgroups are cut.
-#[derive(Debug, Clone, Copy)]
-enum Program {
-    Vectors(text::Plan),
-    Tiles(tiles::Plan),
-    Matrices(matrix::Plan),
-}
+/// A program that reads a stretch, and how its workgroups are cut.
+trait Program: Send + Sync {
+    fn kernel(&self) -> Kernel;
 
-impl Program {
-    fn new(matrices: Option<MatrixUnits>, rows: usize, head_dim: usize) -> Self {
-        let on_matrices = matrices.and_then(|units| matrix::Plan::new(units, rows, head_dim));
-        match (on_matrices, tiles::Plan::new(rows, head_dim)) {
-            (Some(plan), _) => Self::Matrices(plan),
-            (None, Some(plan)) => Self::Tiles(plan),
-            (None, None) => Self::Vectors(text::Plan::new(rows, head_dim)),
-        }
-    }
+    /// Query rows of a workgroup.
+    fn rows(&self) -> usize;
 
-    fn rows(self) -> usize {
-        match self {
-            Self::Vectors(plan) => plan.rows,
-            Self::Tiles(plan) => plan.rows,
-            Self::Matrices(plan) => plan.rows,
-        }
-    }
-
-    /// Tokens that a workgroup takes at a time.
-    fn step(self) -> usize {
-        match self {
-            Self::Vectors(plan) => plan.step(),
-            Self::Tiles(plan) => plan.step,
-            Self::Matrices(plan) => plan.step(),
-        }
-    }
+    /// Tokens that a workgroup takes at a time: stretches are multiples of it.
+    fn step(&self) -> usize;
 
     /// Invocations of a workgroup.
-    fn group(self) -> usize {
-        match self {
-            Self::Vectors(_) => text::GROUP,
-            Self::Tiles(_) => tiles::GROUP,
-            Self::Matrices(plan) => plan.group(),
-        }
+    fn group(&self) -> usize;
+
+    /// Whether every adapter that may run it has the workgroup memory.
+    fn fits(&self) -> bool {
+        true
     }
 
-    fn kernel(self) -> Kernel {
-        match self {
-            Self::Vectors(_) => Kernel::Attend,
-            Self::Tiles(_) => Kernel::AttendTiles,
-            Self::Matrices(_) => Kernel::AttendMatrices,
-        }
-    }
+    /// Its WGSL; `None` where a format has none or does not say how it packs.
+    fn text(&self, keys: &dyn Format, values: &dyn Format, head_dim: usize) -> Option<String>;
+}
 
-    fn fits(self) -> bool {
-        match self {
-            Self::Vectors(plan) => plan.fits(),
-            Self::Tiles(_) | Self::Matrices(_) => true,
-        }
+/// The program for so many query rows of a key-value head.
+fn program(matrices: Option<MatrixUnits>, rows: usize, head_dim: usize) -> Arc<dyn Program> {
+    if let Some(plan) = matrices.and_then(|units| matrix::Plan::new(units, rows, head_dim)) {
+        return Arc::new(plan);
     }
-
-    fn text(self, keys: &dyn Format, values: &dyn Format, head_dim: usize) -> Option<String> {
-        match self {
-            Self::Vectors(plan) => text::partial(keys, values, head_dim, plan),
-            Self::Tiles(plan) => tiles::partial(keys, values, head_dim, plan),
-            Self::Matrices(plan) => matrix::partial(keys, values, head_dim, plan),
-        }
+    match tiles::Plan::new(rows, head_dim) {
+        Some(plan) => Arc::new(plan),
+        None => Arc::new(text::Plan::new(rows, head_dim)),
     }
 }
 
@@ -166,7 +131,7 @@ pub fn sources(
     head_dim: usize,
     matrices: Option<MatrixUnits>,
 ) -> [String; 2] {
-    let partial = Program::new(matrices, rows, head_dim).text(keys, values, head_dim);
+    let partial = program(matrices, rows, head_dim).text(keys, values, head_dim);
     [partial.unwrap_or_default(), text::merge(head_dim)]
 }
 
@@ -180,7 +145,7 @@ pub(crate) fn attend(
     let [b, hq, s, d] = queries.queries.dims();
     let heads = b * cache.keys.shape.heads;
     let rows = b * hq / heads * s;
-    let program = Program::new(reader.matrices, rows, d);
+    let program = program(reader.matrices, rows, d);
     let row_blocks = rows.div_ceil(program.rows());
     let last = queries.visible.iter().map(|range| range.end).max().unwrap_or(0).min(tokens);
     let shortest = 4 * program.step();
@@ -217,9 +182,10 @@ pub(crate) fn attend(
         info.extend(queries.visible.iter().flat_map(|r| [r.start as u32, r.end as u32]));
         let formats = [keys.format, values.format];
         let name = format!("{} {} {}", formats[0].name(), formats[1].name(), program.rows());
+        let source = program.clone();
         let text = move || {
             let [keys, values] = &formats;
-            program.text(&**keys, &**values, d).unwrap_or_default()
+            source.text(&**keys, &**values, d).unwrap_or_default()
         };
         submit(
             Key { kernel: program.kernel(), formats: name, page: page(d) },

@@ -3,6 +3,7 @@
 //! Eight values of a row, an octet, are what an invocation decodes at a time. A format's own WGSL does
 //! that, compiled for blocks of eight: what is written here only fetches the codes of an octet.
 
+use super::Program;
 use crate::kernels::wgsl::{Kernel, prefixed, unroll};
 use crate::{BlockLayout, Format, Packing};
 
@@ -25,7 +26,7 @@ const SHARED: usize = 16 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plan {
     /// Query rows.
-    pub(super) rows: usize,
+    rows: usize,
     /// Invocations that share a token.
     lanes: usize,
     /// Octets that each of them has.
@@ -55,11 +56,6 @@ impl Plan {
         })
     }
 
-    /// Tokens that a workgroup takes at a time: stretches are multiples of it.
-    pub(super) fn step(self) -> usize {
-        TOKENS * self.clusters()
-    }
-
     fn clusters(self) -> usize {
         GROUP / self.lanes
     }
@@ -78,45 +74,56 @@ impl Plan {
     fn scratch(self) -> usize {
         (TOKENS * self.rows / 4).max(self.together() * self.halves()) * GROUP
     }
-
-    /// Whether every adapter has the workgroup memory.
-    pub(super) fn fits(self) -> bool {
-        let queries = self.rows * self.halves() * self.lanes;
-        let weights = self.clusters() * (TOKENS + 1) * self.rows / 4;
-        size_of::<[f32; 4]>() * (queries + self.scratch() + weights) <= SHARED
-    }
 }
 
 pub(super) fn constants(list: &[(&str, usize)]) -> String {
     list.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect()
 }
 
-/// The program that reads the cache; `None` where a format has no WGSL or does not say how it packs.
-pub(super) fn partial(
-    keys: &dyn Format,
-    values: &dyn Format,
-    head_dim: usize,
-    plan: Plan,
-) -> Option<String> {
-    let mut text = constants(&[
-        ("GROUP", GROUP),
-        ("R", plan.rows),
-        ("R4", plan.rows / 4),
-        ("U", TOKENS),
-        ("LANES", plan.lanes),
-        ("CLUSTERS", plan.clusters()),
-        ("OCTETS", plan.octets),
-        ("HALVES", plan.halves()),
-        ("TOGETHER", plan.together()),
-        ("SCRATCH", plan.scratch()),
-        ("HEAD_DIM", head_dim),
-    ]);
-    text.push_str(include_str!("../../prelude.wgsl"));
-    text.push_str(STRETCH);
-    text.push_str(&side("key", "Key", keys, 1, head_dim)?);
-    text.push_str(&side("value", "Value", values, 3, head_dim)?);
-    text.push_str(Kernel::Attend.body());
-    Some(unroll(&text))
+impl Program for Plan {
+    fn kernel(&self) -> Kernel {
+        Kernel::Attend
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn step(&self) -> usize {
+        TOKENS * self.clusters()
+    }
+
+    fn group(&self) -> usize {
+        GROUP
+    }
+
+    fn fits(&self) -> bool {
+        let queries = self.rows * self.halves() * self.lanes;
+        let weights = self.clusters() * (TOKENS + 1) * self.rows / 4;
+        size_of::<[f32; 4]>() * (queries + self.scratch() + weights) <= SHARED
+    }
+
+    fn text(&self, keys: &dyn Format, values: &dyn Format, head_dim: usize) -> Option<String> {
+        let mut text = constants(&[
+            ("GROUP", GROUP),
+            ("R", self.rows),
+            ("R4", self.rows / 4),
+            ("U", TOKENS),
+            ("LANES", self.lanes),
+            ("CLUSTERS", self.clusters()),
+            ("OCTETS", self.octets),
+            ("HALVES", self.halves()),
+            ("TOGETHER", self.together()),
+            ("SCRATCH", self.scratch()),
+            ("HEAD_DIM", head_dim),
+        ]);
+        text.push_str(include_str!("../../prelude.wgsl"));
+        text.push_str(STRETCH);
+        text.push_str(&side("key", "Key", keys, 1, head_dim)?);
+        text.push_str(&side("value", "Value", values, 3, head_dim)?);
+        text.push_str(Kernel::Attend.body());
+        Some(unroll(&text))
+    }
 }
 
 /// Where an octet's codes lie, and what fetches them.

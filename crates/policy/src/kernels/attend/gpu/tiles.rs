@@ -1,11 +1,12 @@
 //! The program of attention for prompts: each tile of the cache is decoded once for 64 query rows.
 
+use super::Program;
 use super::text::{STRETCH, constants, side};
 use crate::Format;
 use crate::kernels::wgsl::{Kernel, unroll};
 
 /// Invocations of a workgroup, two for each row.
-pub(super) const GROUP: usize = 2 * ROWS;
+const GROUP: usize = 2 * ROWS;
 
 /// Query rows of a workgroup.
 const ROWS: usize = 64;
@@ -23,42 +24,53 @@ const ACROSS: usize = 16;
 /// How a workgroup is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) rows: usize,
-    /// Tokens that are decoded at a time: stretches are multiples of it.
-    pub(super) step: usize,
+    /// Tokens that are decoded at a time.
+    step: usize,
 }
 
 impl Plan {
     /// The plan for a number of rows; `None` where the program that keeps everything in registers is as
     /// fast or faster: for few rows, and for other sizes of heads than this one.
     pub(super) fn new(rows: usize, head_dim: usize) -> Option<Self> {
-        (rows > FEW && head_dim == HEAD_DIM).then_some(Self { rows: ROWS, step: 16 })
+        (rows > FEW && head_dim == HEAD_DIM).then_some(Self { step: 16 })
     }
 }
 
-/// The program that reads the cache; `None` where a format has no WGSL or does not say how it packs.
-pub(super) fn partial(
-    keys: &dyn Format,
-    values: &dyn Format,
-    d: usize,
-    plan: Plan,
-) -> Option<String> {
-    let octets = plan.step * d / 8;
-    let mut text = constants(&[
-        ("GROUP", GROUP),
-        ("R", plan.rows),
-        ("CHUNK", plan.step),
-        ("D4", d / 4),
-        ("SHARE", plan.step / 8),
-        ("WIDE", d / 4 / ACROSS),
-        ("OCTETS", octets.div_ceil(GROUP)),
-        ("LAST", octets - 1),
-        ("HEAD_DIM", d),
-    ]);
-    text.push_str(include_str!("../../prelude.wgsl"));
-    text.push_str(STRETCH);
-    text.push_str(&side("key", "Key", keys, 1, d)?);
-    text.push_str(&side("value", "Value", values, 3, d)?);
-    text.push_str(Kernel::AttendTiles.body());
-    Some(unroll(&text))
+impl Program for Plan {
+    fn kernel(&self) -> Kernel {
+        Kernel::AttendTiles
+    }
+
+    fn rows(&self) -> usize {
+        ROWS
+    }
+
+    fn step(&self) -> usize {
+        self.step
+    }
+
+    fn group(&self) -> usize {
+        GROUP
+    }
+
+    fn text(&self, keys: &dyn Format, values: &dyn Format, d: usize) -> Option<String> {
+        let octets = self.step * d / 8;
+        let mut text = constants(&[
+            ("GROUP", GROUP),
+            ("R", ROWS),
+            ("CHUNK", self.step),
+            ("D4", d / 4),
+            ("SHARE", self.step / 8),
+            ("WIDE", d / 4 / ACROSS),
+            ("OCTETS", octets.div_ceil(GROUP)),
+            ("LAST", octets - 1),
+            ("HEAD_DIM", d),
+        ]);
+        text.push_str(include_str!("../../prelude.wgsl"));
+        text.push_str(STRETCH);
+        text.push_str(&side("key", "Key", keys, 1, d)?);
+        text.push_str(&side("value", "Value", values, 3, d)?);
+        text.push_str(Kernel::AttendTiles.body());
+        Some(unroll(&text))
+    }
 }
