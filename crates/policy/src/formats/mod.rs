@@ -173,16 +173,9 @@ wide! {
         values: &'a mut [f32],
     ) -> () {
         let BlockLayout { values: n, code_words, scales: s } = format.layout();
-        if s == 0 {
-            for (block, codes) in values.chunks_exact_mut(n).zip(codes.chunks_exact(code_words)) {
-                format.decode(codes, &[], block);
-            }
-            return;
-        }
-        // Iterators instead of indices: a check is not small beside 32 values.
-        let stored = codes.chunks_exact(code_words).zip(scales.chunks_exact(s));
-        for (block, (codes, scales)) in values.chunks_exact_mut(n).zip(stored) {
-            format.decode(codes, scales, block);
+        for (i, block) in values.chunks_exact_mut(n).enumerate() {
+            let codes = &codes[i * code_words..][..code_words];
+            format.decode(codes, &scales[i * s..][..s], block);
         }
     }
 }

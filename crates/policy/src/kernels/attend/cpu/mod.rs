@@ -145,7 +145,7 @@ impl Job<'_> {
         let mut spare = Vec::new();
         for (at, start) in self.tiles(task, size) {
             let visible = self.visible(task.rows.clone(), start, size);
-            let width = visible.iter().map(|range| range.end).max().unwrap_or(0);
+            let width = last(&visible);
             if width == 0 {
                 continue;
             }
@@ -180,16 +180,16 @@ impl Job<'_> {
         let mut scores = Buffer::new(ROW_BLOCK.min(n) * size);
         let mut spare = Vec::new();
         // Tokens after the last that any query reads need not be decoded.
-        let last = self.visible.iter().map(|range| range.end).max().unwrap_or(0);
+        let end = last(&self.visible);
         for (at, start) in self.tiles(task, size) {
-            let held = last.min(start + size).saturating_sub(start);
+            let held = end.min(start + size).saturating_sub(start);
             self.keys.decode(at, d, &mut keys[..held * d], &mut spare);
             self.values.decode(at, d, &mut values[..held * d], &mut spare);
             for from in (0..n).step_by(ROW_BLOCK) {
                 let block = from..n.min(from + ROW_BLOCK);
                 let rows = task.rows.start + block.start..task.rows.start + block.end;
                 let visible = self.visible(rows, start, size);
-                let width = visible.iter().map(|range| range.end).max().unwrap_or(0);
+                let width = last(&visible);
                 if width == 0 {
                     continue;
                 }
@@ -238,6 +238,11 @@ impl Job<'_> {
         });
         visible.collect()
     }
+}
+
+/// The token after the last that any row reads.
+fn last(visible: &[Range<usize>]) -> usize {
+    visible.iter().map(|range| range.end).max().unwrap_or(0)
 }
 
 /// `out = [out +] factor · lhs · rhs` on one thread: `out` `[m, n]` and `lhs` `[m, k]` row-major,

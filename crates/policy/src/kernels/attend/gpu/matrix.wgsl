@@ -33,19 +33,11 @@ fn main(
     @builtin(subgroup_id) team: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let first_token = info[0];
-    let tokens = info[1];
-    let stretch = info[2];
-    let part = info[3] + group.x;
-    let parts = info[4];
-    let scale = bitcast<f32>(info[5]);
-    let steps = info[6];
-    let rows = info[7];
-    let capacity = info[8];
+    let job = job_of(group);
     let head = group.z;
     let first_row = group.y * ROWS;
-    let begin = group.x * stretch;
-    let first = head * capacity;
+    let begin = group.x * job.stretch;
+    let first = head * job.capacity;
 
     var keys: array<KeyRaw, OCTETS>;
     for (var o = 0u; o < OCTETS; o++) {
@@ -57,24 +49,24 @@ fn main(
         let row = i / HEAD_DIM;
         let at = i % HEAD_DIM;
         var loaded = 0.0;
-        if (row < ROWS && first_row + row < rows) {
-            loaded = queries[(head * rows + first_row + row) * HEAD_DIM + key_channel_at(at / 8u, at % 8u)];
+        if (row < ROWS && first_row + row < job.rows) {
+            loaded = queries[(head * job.rows + first_row + row) * HEAD_DIM + key_channel_at(at / 8u, at % 8u)];
         }
-        work.halves[row * ROW + at / 4u][at % 4u] = f16(loaded * scale);
+        work.halves[row * ROW + at / 4u][at % 4u] = f16(loaded * job.scale);
     }
     // Tokens that no row of this block reads are not looked at. What this invocation's row reads of this
     // page: so many tokens from one on.
     let share = lane % SHARERS;
     let own_row = (team * LANES + lane) / SHARERS;
-    let visible = select(vec2<u32>(0u, 0u), reads(first_row + own_row, rows, steps), own_row < ROWS);
+    let visible = select(vec2<u32>(0u, 0u), reads(first_row + own_row, job.rows, job.steps), own_row < ROWS);
     var limit = visible.y;
     for (var bit = 0u; bit < LANE_BITS; bit++) { limit = max(limit, subgroupShuffleXor(limit, 1u << bit)); }
     if (lane == 0u) { work.limits[team] = limit; }
     workgroupBarrier();
     for (var t = 0u; t < TEAMS; t++) { limit = max(limit, work.limits[t]); }
-    let end = min(min(begin + stretch, tokens), max(limit, first_token) - first_token);
-    let own_first = max(visible.x, first_token) - first_token;
-    let own_count = max(min(end, max(visible.y, first_token) - first_token), own_first) - own_first;
+    let end = min(min(begin + job.stretch, job.tokens), max(limit, job.first_token) - job.first_token);
+    let own_first = max(visible.x, job.first_token) - job.first_token;
+    let own_count = max(min(end, max(visible.y, job.first_token) - job.first_token), own_first) - own_first;
     var largest = LOWEST;
     var total = 0.0;
 
@@ -177,8 +169,8 @@ fn main(
     }
 
     for (var bit = 0u; bit < SHARER_BITS; bit++) { total += subgroupShuffleXor(total, 1u << bit); }
-    if (share == 0u && own_row < ROWS && first_row + own_row < rows) {
-        states[(head * parts + part) * rows + first_row + own_row] = vec2<f32>(largest - LIFT, total);
+    if (share == 0u && own_row < ROWS && first_row + own_row < job.rows) {
+        states[(head * job.parts + job.part) * job.rows + first_row + own_row] = vec2<f32>(largest - LIFT, total);
     }
     for (var s = 0u; s < OWN; s++) {
         let tile = min(s * TEAMS + team, R / T * HEAD_TILES - 1u);
@@ -187,8 +179,8 @@ fn main(
         for (var i = lane; i < T * T; i += LANES) {
             let row = tile / HEAD_TILES * T + i / T;
             let at = tile % HEAD_TILES * T + i % T;
-            if (row < ROWS && first_row + row < rows) {
-                sums[((head * parts + part) * rows + first_row + row) * HEAD_DIM + value_channel_at(at / 8u, at % 8u)] =
+            if (row < ROWS && first_row + row < job.rows) {
+                sums[((head * job.parts + job.part) * job.rows + first_row + row) * HEAD_DIM + value_channel_at(at / 8u, at % 8u)] =
                     work.scores[team * T * T + i];
             }
         }

@@ -22,44 +22,36 @@ fn octet_of(lane: u32, o: u32) -> u32 { return min(lane + o * LANES, HEAD_DIM / 
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let first_token = info[0];
-    let tokens = info[1];
-    let stretch = info[2];
-    let part = info[3] + group.x;
-    let parts = info[4];
-    let scale = bitcast<f32>(info[5]);
-    let steps = info[6];
-    let rows = info[7];
-    let capacity = info[8];
+    let job = job_of(group);
     let head = group.z;
     let first_row = group.y * R;
     let lane = local % LANES;
     let cluster = local / LANES;
     let own = lane % R;                      // the row whose softmax this invocation keeps
-    let visible = reads(first_row + own, rows, steps);
+    let visible = reads(first_row + own, job.rows, job.steps);
 
     for (var i = local; i < R * HALVES * LANES; i += GROUP) {
         let row = first_row + i / (HALVES * LANES);
         let half = i / LANES % HALVES;
         let octet = i % LANES + half / 2u * LANES;
         var loaded = vec4<f32>(0.0);
-        if (row < rows && octet < HEAD_DIM / 8u) {
-            let at = (head * rows + row) * HEAD_DIM + key_channel(octet, half % 2u);
-            loaded = queries[at / 4u] * scale;
+        if (row < job.rows && octet < HEAD_DIM / 8u) {
+            let at = (head * job.rows + row) * HEAD_DIM + key_channel(octet, half % 2u);
+            loaded = queries[at / 4u] * job.scale;
         }
         query[i] = loaded;
     }
     // Tokens that no row of this block reads are not looked at.
     var limit = 0u;
-    for (var r = 0u; r < R; r++) { limit = max(limit, reads(first_row + r, rows, steps).y); }
-    let begin = group.x * stretch;
-    let end = min(min(begin + stretch, tokens), max(limit, first_token) - first_token);
+    for (var r = 0u; r < R; r++) { limit = max(limit, reads(first_row + r, job.rows, job.steps).y); }
+    let begin = group.x * job.stretch;
+    let end = min(min(begin + job.stretch, job.tokens), max(limit, job.first_token) - job.first_token);
     // What the own row reads of this page: so many tokens from one on.
-    let own_first = max(visible.x, first_token) - first_token;
-    let own_count = max(min(end, max(visible.y, first_token) - first_token), own_first) - own_first;
+    let own_first = max(visible.x, job.first_token) - job.first_token;
+    let own_count = max(min(end, max(visible.y, job.first_token) - job.first_token), own_first) - own_first;
 
     // Pages hold whole steps of tokens, so what is loaded behind the last one is there, and masked.
-    let first = head * capacity;
+    let first = head * job.capacity;
 
     var largest = LOWEST;
     var total = 0.0;
@@ -178,13 +170,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var peak = LOWEST;
     for (var c = 0u; c < CLUSTERS; c++) { peak = max(peak, scratch[c * R + own].x); }
     if (lane < R) { weights[cluster * R4 + own / 4u][own % 4u] = exp(largest - peak); }
-    if (local < R && first_row + local < rows) {
+    if (local < R && first_row + local < job.rows) {
         var sum = 0.0;
         for (var c = 0u; c < CLUSTERS; c++) {
             let state = scratch[c * R + own];
             sum += exp(state.x - peak) * state.y;
         }
-        states[(head * parts + part) * rows + first_row + local] = vec2<f32>(peak, sum);
+        states[(head * job.parts + job.part) * job.rows + first_row + local] = vec2<f32>(peak, sum);
     }
     workgroupBarrier();
     for (var q = 0u; q < R4; q++) {
@@ -208,8 +200,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let row = first_row + first * TOGETHER + i / (HALVES * LANES);
             let half = i / LANES % HALVES;
             let octet = i % LANES + half / 2u * LANES;
-            if (row < rows && octet < HEAD_DIM / 8u) {
-                let at = ((head * parts + part) * rows + row) * HEAD_DIM + value_channel(octet, half % 2u);
+            if (row < job.rows && octet < HEAD_DIM / 8u) {
+                let at = ((head * job.parts + job.part) * job.rows + row) * HEAD_DIM + value_channel(octet, half % 2u);
                 sums[at / 4u] = sum;
             }
         }

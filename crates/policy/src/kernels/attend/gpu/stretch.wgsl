@@ -14,3 +14,20 @@ fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
     let at = 9u + 2u * (row % steps);
     return vec2<u32>(info[at], info[at + 1u]);
 }
+
+// What a workgroup is to do, as the host wrote it.
+struct Job {
+    first_token: u32,       // of the page
+    tokens: u32,            // that the page holds
+    stretch: u32,           // tokens of a workgroup
+    part: u32,              // of `parts` answers, this workgroup's
+    parts: u32,
+    scale: f32,
+    steps: u32,
+    rows: u32,
+    capacity: u32,          // tokens from one head to the next
+}
+
+fn job_of(group: vec3<u32>) -> Job {
+    return Job(info[0], info[1], info[2], info[3] + group.x, info[4], bitcast<f32>(info[5]), info[6], info[7], info[8]);
+}

@@ -104,7 +104,7 @@ impl Program for Plan {
     }
 
     fn text(&self, keys: &dyn Format, values: &dyn Format, head_dim: usize) -> Option<String> {
-        let mut text = constants(&[
+        let sizes = [
             ("GROUP", GROUP),
             ("R", self.rows),
             ("R4", self.rows / 4),
@@ -115,15 +115,26 @@ impl Program for Plan {
             ("HALVES", self.halves()),
             ("TOGETHER", self.together()),
             ("SCRATCH", self.scratch()),
-            ("HEAD_DIM", head_dim),
-        ]);
-        text.push_str(include_str!("../../prelude.wgsl"));
-        text.push_str(STRETCH);
-        text.push_str(&side("key", "Key", keys, 1, head_dim)?);
-        text.push_str(&side("value", "Value", values, 3, head_dim)?);
-        text.push_str(Kernel::Attend.body());
-        Some(unroll(&text))
+        ];
+        in_f32(&sizes, keys, values, head_dim, self.kernel())
     }
+}
+
+/// A program that multiplies in f32: its sizes, what reads both sides, and its body.
+pub(super) fn in_f32(
+    sizes: &[(&str, usize)],
+    keys: &dyn Format,
+    values: &dyn Format,
+    head_dim: usize,
+    kernel: Kernel,
+) -> Option<String> {
+    let mut text = constants(sizes) + &constants(&[("HEAD_DIM", head_dim)]);
+    text.push_str(include_str!("../../prelude.wgsl"));
+    text.push_str(STRETCH);
+    text.push_str(&side("key", "Key", keys, 1, head_dim)?);
+    text.push_str(&side("value", "Value", values, 3, head_dim)?);
+    text.push_str(kernel.body());
+    Some(unroll(&text))
 }
 
 /// Where an octet's codes lie, and what fetches them.

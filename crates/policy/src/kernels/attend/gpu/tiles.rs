@@ -1,9 +1,9 @@
 //! The program of attention for prompts: each tile of the cache is decoded once for 64 query rows.
 
 use super::Program;
-use super::text::{STRETCH, constants, side};
+use super::text::in_f32;
 use crate::Format;
-use crate::kernels::wgsl::{Kernel, unroll};
+use crate::kernels::wgsl::Kernel;
 
 /// Invocations of a workgroup, two for each row.
 const GROUP: usize = 2 * ROWS;
@@ -55,7 +55,7 @@ impl Program for Plan {
 
     fn text(&self, keys: &dyn Format, values: &dyn Format, d: usize) -> Option<String> {
         let octets = self.step * d / 8;
-        let mut text = constants(&[
+        let sizes = [
             ("GROUP", GROUP),
             ("R", ROWS),
             ("CHUNK", self.step),
@@ -64,13 +64,7 @@ impl Program for Plan {
             ("WIDE", d / 4 / ACROSS),
             ("OCTETS", octets.div_ceil(GROUP)),
             ("LAST", octets - 1),
-            ("HEAD_DIM", d),
-        ]);
-        text.push_str(include_str!("../../prelude.wgsl"));
-        text.push_str(STRETCH);
-        text.push_str(&side("key", "Key", keys, 1, d)?);
-        text.push_str(&side("value", "Value", values, 3, d)?);
-        text.push_str(Kernel::AttendTiles.body());
-        Some(unroll(&text))
+        ];
+        in_f32(&sizes, keys, values, d, self.kernel())
     }
 }

@@ -24,19 +24,11 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let first_token = info[0];
-    let tokens = info[1];
-    let stretch = info[2];
-    let part = info[3] + group.x;
-    let parts = info[4];
-    let scale = bitcast<f32>(info[5]);
-    let steps = info[6];
-    let rows = info[7];
-    let capacity = info[8];
+    let job = job_of(group);
     let head = group.z;
     // The last rows read the most tokens of a causal prompt, and begin first.
     let first_row = (groups.y - 1u - group.y) * R;
-    let first = head * capacity;
+    let first = head * job.capacity;
 
     // What this invocation has: of the scores, of the softmax, and of the sums.
     let score_token = local % 8u;
@@ -48,24 +40,24 @@ fn main(
 
     if (local < 2u) { atomicStore(&bounds[local], select(0u, 0xffffffffu, local == 0u)); }
     workgroupBarrier();
-    let visible = reads(first_row + own, rows, steps);
+    let visible = reads(first_row + own, job.rows, job.steps);
     if (visible.y > visible.x) {
         atomicMin(&bounds[0], visible.x);
         atomicMax(&bounds[1], visible.y);
     }
     workgroupBarrier();
     // Tokens that no row of this block reads are not looked at.
-    let lowest = max(min(atomicLoad(&bounds[0]), first_token + tokens), first_token) - first_token;
-    let limit = max(atomicLoad(&bounds[1]), first_token) - first_token;
-    let begin = max(group.x * stretch, lowest / CHUNK * CHUNK);
-    let end = min(min(group.x * stretch + stretch, tokens), limit);
-    let own_first = max(visible.x, first_token) - first_token;
-    let own_count = max(min(end, max(visible.y, first_token) - first_token), own_first) - own_first;
+    let lowest = max(min(atomicLoad(&bounds[0]), job.first_token + job.tokens), job.first_token) - job.first_token;
+    let limit = max(atomicLoad(&bounds[1]), job.first_token) - job.first_token;
+    let begin = max(group.x * job.stretch, lowest / CHUNK * CHUNK);
+    let end = min(min(group.x * job.stretch + job.stretch, job.tokens), limit);
+    let own_first = max(visible.x, job.first_token) - job.first_token;
+    let own_count = max(min(end, max(visible.y, job.first_token) - job.first_token), own_first) - own_first;
 
     // Rows that are not there are read from the last, and masked.
     var query: array<u32, 4>;
     for (var r = 0u; r < 4u; r++) {
-        query[r] = (head * rows + min(first_row + 4u * score_rows + r, rows - 1u)) * D4;
+        query[r] = (head * job.rows + min(first_row + 4u * score_rows + r, job.rows - 1u)) * D4;
     }
     var largest = LOWEST;
     var total = 0.0;
@@ -75,7 +67,7 @@ fn main(
     var keys: array<KeyRaw, OCTETS>;
     for (var o = 0u; o < OCTETS; o++) {
         let i = min(o * GROUP + local, LAST);
-        keys[o] = key_load(first + min(begin, tokens - 1u) / CHUNK * CHUNK + i / (D4 / 2u), i % (D4 / 2u));
+        keys[o] = key_load(first + min(begin, job.tokens - 1u) / CHUNK * CHUNK + i / (D4 / 2u), i % (D4 / 2u));
     }
     // Pages hold whole chunks of tokens, so what is loaded behind the last one is there, and masked.
     for (var start = begin; start < end; start += CHUNK) {
@@ -112,7 +104,7 @@ fn main(
             }
         }
         for (var j = 0u; j < SHARE; j++) {
-            weights[(score_token + 8u * j) * (R / 4u) + (score_rows ^ score_token)] = score[j] * scale;
+            weights[(score_token + 8u * j) * (R / 4u) + (score_rows ^ score_token)] = score[j] * job.scale;
         }
         // The next keys are on their way while these are dealt with; behind the last ones are none.
         let next = select(begin, start + CHUNK, start + CHUNK < end);
@@ -183,14 +175,14 @@ fn main(
     // Both halves of a row have its largest score, and some of its weights each.
     if (half == 1u) { keeps[own / 4u][own % 4u] = total; }
     workgroupBarrier();
-    if (half == 0u && first_row + own < rows) {
-        states[(head * parts + part) * rows + first_row + own] = vec2<f32>(largest, total + keeps[own / 4u][own % 4u]);
+    if (half == 0u && first_row + own < job.rows) {
+        states[(head * job.parts + job.part) * job.rows + first_row + own] = vec2<f32>(largest, total + keeps[own / 4u][own % 4u]);
     }
     for (var i = 0u; i < 8u; i++) {
         let row = first_row + 4u * sum_rows + i;
-        if (row < rows) {
+        if (row < job.rows) {
             for (var w = 0u; w < WIDE; w++) {
-                sums[((head * parts + part) * rows + row) * D4 + sum_channel + 16u * w] = sum[i * WIDE + w];
+                sums[((head * job.parts + job.part) * job.rows + row) * D4 + sum_channel + 16u * w] = sum[i * WIDE + w];
             }
         }
     }
