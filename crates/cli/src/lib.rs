@@ -2,20 +2,16 @@
 //!
 //! A program with policies of its own is five lines: build a [`Registry`], add to it, call [`run`].
 
-mod args;
-mod backend;
 mod commands;
-mod error;
-mod output;
-mod provenance;
-mod workbench;
+mod shared;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use kvr_policy::Registry;
 
-use crate::args::{Args, Command};
+use crate::commands::{Args, dispatch};
+use crate::shared::{backend, error};
 
 /// Runs the command line that the process was started with.
 ///
@@ -40,33 +36,6 @@ pub fn run(registry: Registry) -> ExitCode {
             eprintln!("kvr: {}", error::one_line(&failure));
             ExitCode::from(error::exit_code(&failure))
         }
-    }
-}
-
-fn dispatch(command: &Command, registry: &Registry) -> anyhow::Result<()> {
-    match command {
-        Command::Eval(args) => commands::eval::run(args, registry),
-        Command::Sweep(args) => commands::sweep::run(args, registry),
-        Command::Merge(args) => commands::merge::run(args),
-        Command::Reproduce(args) => commands::reproduce::run(args, registry),
-        Command::Memory(args) => commands::memory::run(args, registry),
-        Command::Plan(args) => commands::plan::run(args, registry),
-        Command::Bench(command) => commands::bench::run(command, registry),
-        Command::Generate(args) => commands::generate::run(args, registry),
-        Command::Compare(args) => commands::compare::run(args, registry),
-        Command::Show(args) => commands::show::run(args),
-        Command::Diff(args) => commands::diff::run(args),
-        Command::Plot(args) => commands::plot::run(args),
-        Command::Report(args) => commands::report::run(args),
-        Command::Logits(args) => commands::logits::run(args, registry),
-        Command::Models => commands::list::models(),
-        Command::Calibrate(args) => commands::calibrate::run(args, registry),
-        Command::Search(args) => commands::search::run(args, registry),
-        Command::New(args) => commands::new::run(args),
-        Command::Policies(args) => commands::policies::run(args, registry),
-        Command::Protocols => commands::list::protocols(),
-        Command::Datasets => commands::list::datasets(),
-        Command::Doctor => commands::doctor::run(),
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use kvr_eval::calibration;
-use kvr_eval::dataset::Dataset;
-use kvr_eval::experiment::{Experiment, Settings};
-use kvr_eval::files::write_whole;
-use kvr_eval::policies::find;
+use kvr_eval::record::files::write_whole;
+use kvr_eval::run::dataset::Dataset;
+use kvr_eval::run::policies::find;
+use kvr_eval::study::calibration;
+use kvr_eval::study::experiment::{Experiment, Settings};
 use kvr_models::Hub;
 use kvr_policy::Registry;
 
-use crate::args::DeviceArgs;
-use crate::{output, provenance, workbench};
+use crate::shared::args::DeviceArgs;
+use crate::shared::{output, provenance, workbench};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -1,21 +1,22 @@
 //! `kvr compare`: KVSplit's quick comparison, on one prompt under several policies.
 
-use kvr_eval::dataset::Dataset;
-use kvr_eval::experiment::{Experiment, Lineup, Settings};
-use kvr_eval::generate::{Generated, Sampling, generate};
-use kvr_eval::protocols::{Encoder, Mode};
 use kvr_eval::record::Record;
-use kvr_eval::runner::Reference;
-use kvr_eval::session::Session;
-use kvr_eval::table::{Table, signed, with_error};
-use kvr_eval::units;
+use kvr_eval::report::table::{Table, signed, with_error};
+use kvr_eval::report::units;
+use kvr_eval::run::dataset::Dataset;
+use kvr_eval::run::generate::{Generated, Sampling, generate};
+use kvr_eval::run::modes::Mode;
+use kvr_eval::run::protocols::Encoder;
+use kvr_eval::run::runner::Reference;
+use kvr_eval::run::session::Session;
+use kvr_eval::study::experiment::{Experiment, Lineup, Settings};
 use kvr_models::{Hub, Model};
 use kvr_policy::Registry;
 use serde::Serialize;
 
 use super::generate::{limits, text_of};
-use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
-use crate::{output, provenance, workbench};
+use crate::shared::args::{DeviceArgs, OutputFormat, PolicyArgs};
+use crate::shared::{output, provenance, workbench};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use kvr_eval::diff::{self, Pair};
 use kvr_eval::record;
-use kvr_eval::table::{Table, signed};
+use kvr_eval::report::diff::{self, Pair};
+use kvr_eval::report::table::{Table, signed};
 
-use crate::args::OutputFormat;
-use crate::output;
+use crate::shared::args::OutputFormat;
+use crate::shared::output;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -3,9 +3,9 @@
 use kvr_models::Hub;
 use kvr_policy::kernels::MatrixUnits;
 
-use crate::backend::{adapter, describe, processor};
-use crate::output::write_out;
-use crate::provenance;
+use crate::shared::backend::{adapter, describe, processor};
+use crate::shared::output::write_out;
+use crate::shared::provenance;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let hub = Hub::from_env();

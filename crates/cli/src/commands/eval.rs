@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kvr_eval::baseline::BaselineFile;
-use kvr_eval::dataset::Dataset;
-use kvr_eval::experiment::{Experiment, Lineup, Settings};
 use kvr_eval::record::{Record, ResultFolder};
-use kvr_eval::runner::Reference;
-use kvr_eval::sweep::Grid;
-use kvr_eval::table::{Detail, Format, caption, records_table};
+use kvr_eval::report::table::{Detail, Format, caption, records_table};
+use kvr_eval::run::baseline::BaselineFile;
+use kvr_eval::run::dataset::Dataset;
+use kvr_eval::run::runner::Reference;
+use kvr_eval::study::experiment::{Experiment, Lineup, Settings};
+use kvr_eval::study::sweep::Grid;
 use kvr_models::{Hub, Model, ModelSource};
 use kvr_policy::{KvCachePolicy, Registry};
 use serde::Serialize;
 
-use crate::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
-use crate::error::Usage;
-use crate::{backend, output, provenance, workbench};
+use crate::shared::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
+use crate::shared::error::Usage;
+use crate::shared::{backend, output, provenance, workbench};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 
 use kvr_eval::EvalError;
-use kvr_eval::generate::{Limits, Sampling, generate};
-use kvr_eval::protocols::{Encoder, Mode};
-use kvr_eval::session::Session;
-use kvr_eval::units;
+use kvr_eval::report::units;
+use kvr_eval::run::generate::{Limits, Sampling, generate};
+use kvr_eval::run::modes::Mode;
+use kvr_eval::run::protocols::Encoder;
+use kvr_eval::run::session::Session;
 use kvr_models::{Hub, Model};
 use kvr_policy::Registry;
 
-use crate::args::{DeviceArgs, PolicyArgs};
-use crate::error::Usage;
-use crate::{output, workbench};
+use crate::shared::args::{DeviceArgs, PolicyArgs};
+use crate::shared::error::Usage;
+use crate::shared::{output, workbench};
 
 /// The policy where none is named: `--policy` lists several by default, and here one goes on.
 const DEFAULT: &str = "fp16";

@@ -1,10 +1,10 @@
 //! `kvr models`, `kvr protocols`, `kvr datasets`: what there is.
 
-use kvr_eval::table::{Format, Table};
-use kvr_eval::{dataset, protocols};
+use kvr_eval::report::table::{Format, Table};
+use kvr_eval::run::{dataset, modes, protocols};
 use kvr_models::{ALIASES, Hub, geometries, geometry};
 
-use crate::output::write_out;
+use crate::shared::output::write_out;
 
 fn show(text_columns: usize, header: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<()> {
     let header = header.iter().map(|h| (*h).to_owned()).collect();
@@ -38,8 +38,7 @@ pub(crate) fn protocols() -> anyhow::Result<()> {
         .iter()
         .map(|p| vec![p.name().to_owned(), p.version().to_string(), p.summary().to_owned()]);
     show(3, &["protocol", "version", "rule"], rows.collect())?;
-    let modes =
-        protocols::modes::ALL.map(|mode| vec![mode.name().to_owned(), mode.summary().to_owned()]);
+    let modes = modes::ALL.map(|mode| vec![mode.name().to_owned(), mode.summary().to_owned()]);
     show(2, &["mode", "how the cache is read while scoring"], modes.into())
 }
 

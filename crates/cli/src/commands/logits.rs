@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use kvr_eval::dataset::Dataset;
-use kvr_eval::files::write_whole;
-use kvr_eval::protocols::Mode;
-use kvr_eval::session::Session;
+use kvr_eval::record::files::write_whole;
+use kvr_eval::run::dataset::Dataset;
+use kvr_eval::run::modes::Mode;
+use kvr_eval::run::session::Session;
 use kvr_models::{Hub, Model, ModelSource};
 use kvr_policy::Registry;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
 
-use crate::args::DeviceArgs;
-use crate::backend;
-use crate::error::Usage;
+use crate::shared::args::DeviceArgs;
+use crate::shared::backend;
+use crate::shared::error::Usage;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -41,7 +41,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let source: ModelSource = args.model.parse()?;
-    let policy = kvr_eval::policies::find(registry, &args.policy)?;
+    let policy = kvr_eval::run::policies::find(registry, &args.policy)?;
     if args.step == Some(0) {
         return Err(Usage("--step 0: append at least one token a step".to_owned()).into());
     }

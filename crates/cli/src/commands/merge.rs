@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use kvr_eval::record::{self, RECORDS, ResultFolder};
-use kvr_eval::table::{Detail, Format, records_table};
+use kvr_eval::report::table::{Detail, Format, records_table};
 
-use crate::args::OutputFormat;
-use crate::error::Usage;
-use crate::output;
+use crate::shared::args::OutputFormat;
+use crate::shared::error::Usage;
+use crate::shared::output;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -2,8 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Usage;
-use crate::output::write_out;
+use crate::shared::error::Usage;
+use crate::shared::output::write_out;
+
+/// A file of the example, which is the template of new crates.
+macro_rules! example {
+    ($path:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/custom-policy/", $path))
+    };
+}
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -48,9 +55,9 @@ impl Tier {
 
     fn source(self) -> &'static str {
         match self {
-            Self::Format => include_str!("../../example/src/format.rs"),
-            Self::Scorer => include_str!("../../example/src/scorer.rs"),
-            Self::Policy => include_str!("../../example/src/policy.rs"),
+            Self::Format => example!("src/format.rs"),
+            Self::Scorer => example!("src/scorer.rs"),
+            Self::Policy => example!("src/policy.rs"),
         }
     }
 
@@ -118,9 +125,9 @@ fn write(folder: &Path, name: &str, tiers: &[Tier], checkout: Option<&Path>) -> 
     let put = |path: &str, text: &str| std::fs::write(folder.join(path), text);
     put("Cargo.toml", &manifest(name, tiers, checkout))?;
     put(".gitignore", "/target\n")?;
-    put("src/main.rs", &own(include_str!("../../example/src/main.rs")))?;
-    put("src/lib.rs", &own(include_str!("../../example/src/lib.rs")))?;
-    put("tests/contract.rs", &own(include_str!("../../example/tests/contract.rs")))?;
+    put("src/main.rs", &own(example!("src/main.rs")))?;
+    put("src/lib.rs", &own(example!("src/lib.rs")))?;
+    put("tests/contract.rs", &own(example!("tests/contract.rs")))?;
     for tier in tiers {
         put(&format!("src/{}.rs", tier.name()), tier.source())?;
     }
@@ -183,14 +190,14 @@ mod tests {
 
     #[test]
     fn a_tier_keeps_its_own_lines_only() {
-        let lib = keep_tiers(include_str!("../../example/src/lib.rs"), &[Tier::Scorer]);
+        let lib = keep_tiers(example!("src/lib.rs"), &[Tier::Scorer]);
         assert!(lib.contains("mod scorer;") && lib.contains("add_scorer"));
         assert!(
             !lib.contains("int8") && !lib.contains("Int8") && !lib.contains("Clipped"),
             "{lib}"
         );
         assert!(lib.contains("use kvr_policy::{PolicyError, Registry};"), "{lib}");
-        let tests = keep_tiers(include_str!("../../example/tests/contract.rs"), &[Tier::Format]);
+        let tests = keep_tiers(example!("tests/contract.rs"), &[Tier::Format]);
         assert_eq!(tests.matches("#[test]").count(), 1, "{tests}");
         assert!(tests.contains("use kvr_policy::testkit"), "{tests}");
     }

@@ -1,15 +1,15 @@
 //! `kvr plan`: how far a budget of memory reaches under each policy, from a config alone.
 
-use kvr_eval::capacity::{Capacity, measure};
-use kvr_eval::table::Table;
-use kvr_eval::units;
+use kvr_eval::bench::capacity::{Capacity, measure};
+use kvr_eval::report::table::Table;
+use kvr_eval::report::units;
 use kvr_models::Hub;
 use kvr_policy::Registry;
 use serde::Serialize;
 
-use crate::args::{DeviceArgs, OutputFormat, PolicyArgs};
-use crate::error::Usage;
-use crate::{backend, output, workbench};
+use crate::shared::args::{DeviceArgs, OutputFormat, PolicyArgs};
+use crate::shared::error::Usage;
+use crate::shared::{backend, output, workbench};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use kvr_eval::files::write_whole;
-use kvr_eval::plot;
+use kvr_eval::record::files::write_whole;
 use kvr_eval::record::{self, Record, ResultFolder};
+use kvr_eval::report::plot;
 
-use crate::error::Usage;
+use crate::shared::error::Usage;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

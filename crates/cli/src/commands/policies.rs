@@ -1,10 +1,10 @@
 //! `kvr policies`: what there is, and what one of them can be told.
 
-use kvr_eval::policies::find;
-use kvr_eval::table::{Format, Table};
+use kvr_eval::report::table::{Format, Table};
+use kvr_eval::run::policies::find;
 use kvr_policy::{MethodEntry, Promise, Registry};
 
-use crate::output::write_out;
+use crate::shared::output::write_out;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

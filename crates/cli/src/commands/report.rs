@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kvr_eval::files::write_whole;
+use kvr_eval::record::files::write_whole;
 use kvr_eval::{record, report};
 
 #[derive(Debug, clap::Args)]

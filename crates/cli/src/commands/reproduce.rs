@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use kvr_eval::dataset::Dataset;
-use kvr_eval::experiment::{Experiment, Lineup};
 use kvr_eval::record::{Record, ResultFolder};
-use kvr_eval::reproduce::{self, Published, Quantity, Reproduced};
-use kvr_eval::runner::Reference;
-use kvr_eval::table::{Detail, Format, Table, records_table, signed, with_error};
+use kvr_eval::report::table::{Detail, Format, Table, records_table, signed, with_error};
+use kvr_eval::run::dataset::Dataset;
+use kvr_eval::run::runner::Reference;
+use kvr_eval::study::experiment::{Experiment, Lineup};
+use kvr_eval::study::reproduce::{self, Published, Quantity, Reproduced};
 use kvr_models::{Hub, Model};
 use kvr_policy::Registry;
 
-use crate::args::{DeviceArgs, OutputFormat};
-use crate::{output, provenance, workbench};
+use crate::shared::args::{DeviceArgs, OutputFormat};
+use crate::shared::{output, provenance, workbench};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -3,23 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kvr_eval::dataset::Dataset;
-use kvr_eval::experiment::{Experiment, Lineup, Settings};
-use kvr_eval::memory;
-use kvr_eval::plot::Front;
-use kvr_eval::policies::find;
+use kvr_eval::bench::memory;
 use kvr_eval::record::{Record, ResultFolder};
-use kvr_eval::runner::Reference;
-use kvr_eval::search::front::{Choice, front, within};
-use kvr_eval::search::{Measured, Search};
-use kvr_eval::table::{Detail, Format, records_table, signed};
+use kvr_eval::report::plot::Front;
+use kvr_eval::report::table::{Detail, Format, records_table, signed};
+use kvr_eval::run::dataset::Dataset;
+use kvr_eval::run::policies::find;
+use kvr_eval::run::runner::Reference;
+use kvr_eval::study::experiment::{Experiment, Lineup, Settings};
+use kvr_eval::study::search::front::{Choice, front, within};
+use kvr_eval::study::search::{Measured, Search};
 use kvr_models::{Hub, Model};
 use kvr_policy::{KvCachePolicy, Registry};
 
-use crate::args::{DeviceArgs, OutputFormat};
-use crate::backend::Backend;
-use crate::error::Usage;
-use crate::{output, provenance, workbench};
+use crate::shared::args::{DeviceArgs, OutputFormat};
+use crate::shared::backend::Backend;
+use crate::shared::error::Usage;
+use crate::shared::{output, provenance, workbench};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

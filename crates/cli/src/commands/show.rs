@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use kvr_eval::record;
-use kvr_eval::table::{Detail, caption, records_table};
+use kvr_eval::report::table::{Detail, caption, records_table};
 
-use crate::args::OutputFormat;
-use crate::output;
+use crate::shared::args::OutputFormat;
+use crate::shared::output;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use indicatif::ProgressBar;
 use kvr_eval::record::ResultFolder;
-use kvr_eval::sweep::{Grid, Reporter, Shard, Sweep};
-use kvr_eval::table::{Detail, Format, records_table};
+use kvr_eval::report::table::{Detail, Format, records_table};
+use kvr_eval::study::sweep::{Grid, Reporter, Shard, Sweep};
 use kvr_models::Hub;
 use kvr_policy::Registry;
 
-use crate::args::{DeviceArgs, OutputFormat};
-use crate::error::Usage;
-use crate::{backend, output, provenance, workbench};
+use crate::shared::args::{DeviceArgs, OutputFormat};
+use crate::shared::error::Usage;
+use crate::shared::{backend, output, provenance, workbench};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kvr_eval::dataset::Dataset;
+use kvr_eval::run::dataset::Dataset;
 use kvr_models::{Hub, ModelSource};
 use sha2::{Digest, Sha256};
 

@@ -1,7 +1,7 @@
 //! Logits equal those of Hugging Face transformers, in one pass and in steps of any size.
 
 use burn::tensor::Device;
-use kvr_eval::metrics::rows::scores;
+use kvr_eval::run::metrics::rows::scores;
 use kvr_models::{Model, ModelSource};
 use kvr_policy::Registry;
 use safetensors::SafeTensors;

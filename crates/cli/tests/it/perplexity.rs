@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kvr_eval::dataset::Dataset;
-use kvr_eval::experiment::{Experiment, Lineup, Settings};
 use kvr_eval::record::{Provenance, Record};
-use kvr_eval::runner::Reference;
+use kvr_eval::run::dataset::Dataset;
+use kvr_eval::run::runner::Reference;
+use kvr_eval::study::experiment::{Experiment, Lineup, Settings};
 use kvr_policy::Registry;
 
 use crate::support::{goldens, mini, no_hub, wikitext};

@@ -97,8 +97,9 @@ fn strided_and_gptq_equal_a_plain_reference_over_golden_logits() {
     // One window from the start of the sequence: all its tokens but the first (gptq), and those
     // from 128 on (a strided window whose first half an earlier one scored).
     for scored in [0..255, 127..255] {
-        use kvr_eval::protocols::{Mode, Plan, Window};
-        use kvr_eval::runner::{Reference, evaluate};
+        use kvr_eval::run::modes::Mode;
+        use kvr_eval::run::protocols::{Plan, Window};
+        use kvr_eval::run::runner::{Reference, evaluate};
         let window = Window { tokens: tokens[..256].to_vec(), scored: scored.clone(), block: 0 };
         let plan = Plan { windows: vec![window], ..Plan::default() };
         let policy = kvr_policy::Registry::builtin().policy("fp32").expect("built in");

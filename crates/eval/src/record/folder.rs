@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Record;
 use crate::EvalError;
-use crate::files::{unwritable, write_whole};
+use crate::record::files::{unwritable, write_whole};
 
 /// The file of a result folder that holds its records.
 pub const RECORDS: &str = "records.jsonl";

@@ -3,6 +3,7 @@
 //! The object is flat. Here it is put together from the parts that a measurement has; the fields of
 //! a part that was not measured are absent. docs/records.md explains each field.
 
+pub mod files;
 mod folder;
 mod merge;
 

@@ -25,7 +25,13 @@ pub use tova::Tova;
 
 /// One line a method: its published settings stand beside it.
 pub(crate) fn register(registry: &mut Registry) {
-    macro_rules! presets { ($($name:literal),*) => { &[$(include_str!(concat!("../../configs/", $name, ".toml"))),*] } }
+    macro_rules! presets {
+        ($($name:literal),*) => {
+            &[$(include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"), "/../../configs/policies/", $name, ".toml"
+            ))),*]
+        };
+    }
     registry.builtin_method::<Formats>(presets!("mlx-4", "nf4"));
     registry.builtin_method::<Kivi>(presets!("kivi-4", "kivi-2", "kivi-2-no-residual"));
     registry.builtin_method::<KvQuant>(presets!());

@@ -23,17 +23,23 @@ pub use rotate::Rotate;
 pub use window::Window;
 
 pub(crate) fn register(registry: &mut Registry) {
+    macro_rules! preset {
+        ($name:literal) => {
+            include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../configs/policies/",
+                $name,
+                ".toml"
+            ))
+        };
+    }
     registry.builtin_method::<by_layer::Rules>(&[]);
-    registry.builtin_method::<Window>(&[
-        include_str!("../../configs/k4v4-window.toml"),
-        include_str!("../../configs/hf-4.toml"),
-        include_str!("../../configs/hf-2.toml"),
-    ]);
+    registry.builtin_method::<Window>(&[preset!("k4v4-window"), preset!("hf-4"), preset!("hf-2")]);
     registry.builtin_method::<Rotate>(&[
-        include_str!("../../configs/k4v4-rotated.toml"),
-        include_str!("../../configs/quarot-4.toml"),
-        include_str!("../../configs/turboquant-3.toml"),
-        include_str!("../../configs/turboquant-4.toml"),
+        preset!("k4v4-rotated"),
+        preset!("quarot-4"),
+        preset!("turboquant-3"),
+        preset!("turboquant-4"),
     ]);
     registry.builtin_method::<PreRope>(&[]);
 }

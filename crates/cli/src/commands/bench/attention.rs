@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use kvr_eval::attention::{self, Load, Timed};
-use kvr_eval::files::write_whole;
-use kvr_eval::table::Table;
+use kvr_eval::bench::attention::{self, Load, Timed};
+use kvr_eval::record::files::write_whole;
+use kvr_eval::report::table::Table;
 use kvr_models::{Geometry, Hub, geometry};
 use kvr_policy::Registry;
 use serde::Serialize;
 
-use crate::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
-use crate::error::Usage;
-use crate::{backend, output, provenance, workbench};
+use crate::shared::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
+use crate::shared::error::Usage;
+use crate::shared::{backend, output, provenance, workbench};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

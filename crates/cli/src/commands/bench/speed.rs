@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use kvr_eval::attention::unfused_warning;
-use kvr_eval::dataset::Dataset;
-use kvr_eval::memory;
-use kvr_eval::protocols::Mode;
+use kvr_eval::bench::attention::unfused_warning;
+use kvr_eval::bench::memory;
+use kvr_eval::bench::speed::{self, Timing};
 use kvr_eval::record::{Cell, Record, ResultFolder};
-use kvr_eval::session::Session;
-use kvr_eval::speed::{self, Timing};
-use kvr_eval::table::{Detail, Format, caption, records_table};
+use kvr_eval::report::table::{Detail, Format, caption, records_table};
+use kvr_eval::run::dataset::Dataset;
+use kvr_eval::run::modes::Mode;
+use kvr_eval::run::session::Session;
 use kvr_models::Hub;
 use kvr_policy::Registry;
 
-use crate::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
-use crate::error::Usage;
-use crate::{output, provenance, workbench};
+use crate::shared::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
+use crate::shared::error::Usage;
+use crate::shared::{output, provenance, workbench};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -1,0 +1,125 @@
+//! Modes: how the cache is read while scoring. One file each.
+
+mod cache_read;
+mod decode;
+mod post_prefill;
+
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use kvr_policy::KvCachePolicy;
+
+use crate::EvalError;
+use crate::run::protocols::{Protocol, Window};
+
+/// How the cache is read while scoring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Every query, its own token included, reads what the policy stored.
+    #[default]
+    CacheRead,
+    /// The prompt as in `cache-read`, then teacher-forced token by token, as in generation.
+    Decode,
+    /// The prompt attends in full precision; what follows reads the policy's cache.
+    PostPrefill,
+}
+
+/// Every mode; the first is the default.
+pub const ALL: [Mode; 3] = [Mode::CacheRead, Mode::Decode, Mode::PostPrefill];
+
+impl Mode {
+    /// The name in records and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CacheRead => "cache-read",
+            Self::Decode => "decode",
+            Self::PostPrefill => "post-prefill",
+        }
+    }
+
+    /// The rule in a line.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::CacheRead => "every query, its own token included, reads what the policy stored",
+            Self::Decode => "the prompt at once, then token by token, as in generation",
+            Self::PostPrefill => {
+                "the prompt attends in full precision, what follows reads the cache"
+            }
+        }
+    }
+
+    /// The steps, as ranges of positions, in which a window goes through the model; at most
+    /// `batch` tokens each where the mode leaves it open.
+    pub(crate) fn steps(self, window: &Window, batch: usize) -> Vec<Range<usize>> {
+        match self {
+            Self::CacheRead => cache_read::steps(window, batch),
+            Self::Decode => decode::steps(window, batch),
+            Self::PostPrefill => post_prefill::steps(window, batch),
+        }
+    }
+
+    /// The policy whose caches are read in this mode.
+    pub(crate) fn wrap(self, policy: &Arc<dyn KvCachePolicy>) -> Arc<dyn KvCachePolicy> {
+        match self {
+            Self::CacheRead | Self::Decode => policy.clone(),
+            Self::PostPrefill => post_prefill::wrap(policy),
+        }
+    }
+
+    /// Refuses protocols that the mode makes no sense for.
+    ///
+    /// # Errors
+    /// `post-prefill` under a protocol that scores from the first token on.
+    pub fn check(self, protocol: &dyn Protocol) -> Result<(), EvalError> {
+        if self == Self::PostPrefill && !protocol.has_prompt() {
+            return Err(EvalError::Setting(format!(
+                "--mode post-prefill: protocol {} scores from the first token on, so there is no prompt: use llama-cpp or strided, or another mode",
+                protocol.name()
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = EvalError;
+
+    fn from_str(text: &str) -> Result<Self, EvalError> {
+        let found = ALL.into_iter().find(|mode| mode.name() == text);
+        found.ok_or_else(|| EvalError::unknown("mode", text, ALL.iter().map(|m| m.name())))
+    }
+}
+
+/// `range` in steps of at most `batch`.
+fn chunks(range: Range<usize>, batch: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(batch).map(move |from| from..end.min(from + batch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_cover_what_scored_predictions_read() {
+        let window = Window { tokens: (0..20).collect(), scored: 9..19, block: 0 };
+        let lengths = |mode: Mode| -> Vec<usize> {
+            let steps = mode.steps(&window, 8);
+            assert!(steps.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert_eq!((steps[0].start, steps.last().map(|s| s.end)), (0, Some(19)));
+            steps.into_iter().map(|step| step.len()).collect()
+        };
+        assert_eq!(lengths(Mode::CacheRead), [8, 8, 3]);
+        assert_eq!(lengths(Mode::Decode), [8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(lengths(Mode::PostPrefill), [9, 8, 2]);
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for mode in ALL {
+            assert_eq!(mode.name().parse::<Mode>().expect("its own name"), mode);
+        }
+        assert!("prefill".parse::<Mode>().is_err());
+    }
+}

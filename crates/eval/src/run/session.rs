@@ -1,0 +1,128 @@
+//! Running a model through a policy's caches, a few tokens a step.
+
+use std::sync::Arc;
+
+use burn::Tensor;
+use kvr_models::Decoder;
+use kvr_policy::{Footprint, KvCachePolicy, LayerCache};
+
+use crate::EvalError;
+use crate::run::modes::Mode;
+use crate::run::protocols::Window;
+
+/// One sequence of a model with the caches of one policy.
+pub struct Session<'a> {
+    decoder: &'a Decoder,
+    caches: Vec<Box<dyn LayerCache>>,
+    tokens: usize,
+    mode: Mode,
+}
+
+impl<'a> Session<'a> {
+    /// Empty caches, read as `mode` says.
+    ///
+    /// # Errors
+    /// When the policy can't serve the model.
+    pub fn new(
+        decoder: &'a Decoder,
+        policy: &Arc<dyn KvCachePolicy>,
+        mode: Mode,
+    ) -> Result<Self, EvalError> {
+        let caches = decoder.caches(&*mode.wrap(policy), 1)?;
+        Ok(Self { decoder, caches, tokens: 0, mode })
+    }
+
+    /// Forgets everything and gives the memory of the caches back.
+    pub fn reset(&mut self) {
+        self.caches.iter_mut().for_each(|cache| cache.reset());
+        self.tokens = 0;
+    }
+
+    /// Tokens held.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Bytes of the caches of all layers.
+    pub fn footprint(&self) -> Footprint {
+        self.caches.iter().map(|cache| cache.footprint()).sum()
+    }
+
+    /// Appends `tokens` in one step: the final hidden states, `[S, hidden]`.
+    ///
+    /// # Errors
+    /// When a token is not in the vocabulary, or the device fails; reset before going on.
+    pub fn advance(&mut self, tokens: &[u32]) -> Result<Tensor<2>, EvalError> {
+        let hidden = self.decoder.forward(tokens, 1, self.tokens, &mut self.caches)?;
+        self.tokens += tokens.len();
+        Ok(hidden)
+    }
+
+    /// Appends `tokens` in one step and returns the logits at those of them that `wanted` names
+    /// (indices into `tokens`), `[wanted, vocabulary]` row-major.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn step(
+        &mut self,
+        tokens: &[u32],
+        wanted: std::ops::Range<usize>,
+    ) -> Result<Vec<f32>, EvalError> {
+        let hidden = self.advance(tokens)?;
+        if wanted.is_empty() {
+            // Waits for the device all the same, so that times mean something.
+            sync(self.decoder)?;
+            return Ok(Vec::new());
+        }
+        logits(self.decoder, hidden.narrow(0, wanted.start, wanted.len()))
+    }
+
+    /// Appends `tokens`, at most `batch` a step: the logits after the last, `[vocabulary]`. None of
+    /// no tokens.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn prefill(&mut self, tokens: &[u32], batch: usize) -> Result<Vec<f32>, EvalError> {
+        let mut logits = Vec::new();
+        let mut left = tokens.len();
+        for step in tokens.chunks(batch.max(1)) {
+            left -= step.len();
+            let wanted = if left == 0 { step.len() - 1..step.len() } else { 0..0 };
+            logits = self.step(step, wanted)?;
+        }
+        Ok(logits)
+    }
+
+    /// Runs a window from empty caches, at most `batch` tokens a step, and empties them again: the
+    /// final hidden states at the scored positions, `[scored, hidden]`.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn run(&mut self, window: &Window, batch: usize) -> Result<Tensor<2>, EvalError> {
+        self.reset();
+        let mut pieces = Vec::new();
+        for step in self.mode.steps(window, batch) {
+            let hidden = self.advance(&window.tokens[step.clone()])?;
+            let from = window.scored.start.clamp(step.start, step.end);
+            if from < step.end {
+                pieces.push(hidden.narrow(0, from - step.start, step.end - from));
+            }
+        }
+        sync(self.decoder)?;
+        self.reset();
+        Ok(if pieces.len() == 1 { pieces.remove(0) } else { Tensor::cat(pieces, 0) })
+    }
+}
+
+/// Logits of hidden states `[N, hidden]`, `[N, vocabulary]` row-major.
+///
+/// # Errors
+/// When the device fails.
+pub fn logits(decoder: &Decoder, hidden: Tensor<2>) -> Result<Vec<f32>, EvalError> {
+    let logits = decoder.logits(hidden).into_data();
+    logits.try_into_vec::<f32>().map_err(|e| EvalError::Device(format!("{e:?}")))
+}
+
+fn sync(decoder: &Decoder) -> Result<(), EvalError> {
+    decoder.device().sync().map_err(|e| EvalError::Device(format!("{e:?}")))
+}
