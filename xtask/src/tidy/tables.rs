@@ -6,9 +6,11 @@
 //! <!-- end of table -->
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+
+use super::source::{self, Source};
 
 /// Begins a line that names the source of a table.
 const START: &str = "\n<!-- table: ";
@@ -35,28 +37,24 @@ fn renewed(root: &Path, document: &str) -> Result<String> {
     Ok(out)
 }
 
-fn documents(root: &Path, files: &[PathBuf]) -> Result<Vec<(PathBuf, String)>> {
-    let markdown = files.iter().filter(|f| f.extension().is_some_and(|e| e == "md"));
-    markdown.map(|f| Ok((f.clone(), std::fs::read_to_string(root.join(f))?))).collect()
-}
-
 /// Reports documents whose tables are not those in results/.
-pub(crate) fn stale(root: &Path, files: &[PathBuf], broken: &mut Vec<String>) -> Result<()> {
-    for (file, text) in documents(root, files)? {
-        if renewed(root, &text).with_context(|| file.display().to_string())? != text {
-            broken.push(format!("{}: a table is stale: run `cargo xtask tables`", file.display()));
+pub(crate) fn stale(root: &Path, files: &[Source], broken: &mut Vec<String>) -> Result<()> {
+    for file in files.iter().filter(|file| file.is("md")) {
+        let path = file.path.display();
+        if renewed(root, &file.text).with_context(|| path.to_string())? != file.text {
+            broken.push(format!("{path}: a table is stale: run `cargo xtask tables`"));
         }
     }
     Ok(())
 }
 
-/// Writes the tables anew.
+/// Rewrites the tables.
 pub(crate) fn write(root: &Path) -> Result<()> {
-    for (file, text) in documents(root, &super::tracked(root)?)? {
-        let new = renewed(root, &text).with_context(|| file.display().to_string())?;
-        if new != text {
-            std::fs::write(root.join(&file), new)?;
-            println!("{}", file.display());
+    for file in source::read(root)?.iter().filter(|file| file.is("md")) {
+        let new = renewed(root, &file.text).with_context(|| file.path.display().to_string())?;
+        if new != file.text {
+            std::fs::write(root.join(&file.path), new)?;
+            println!("{}", file.path.display());
         }
     }
     Ok(())
