@@ -1,5 +1,6 @@
 //! `cargo xtask check`: every check of the project, cheapest first.
 
+mod skipped;
 mod tidy;
 
 use std::path::Path;
@@ -9,8 +10,8 @@ use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage: cargo xtask check | tidy | tables
   check   tidy, formatting, lints, documentation and tests
-  tidy    the house rules alone: seconds
-  tables  writes the tables in documents anew from results/";
+  tidy    the project rules alone: seconds
+  tables  rewrites the tables in documents from results/";
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
@@ -37,20 +38,31 @@ fn check(root: &Path) -> Result<()> {
     println!("== tidy");
     tidy::check(root)?;
     run(root, &["fmt", "--all", "--check"], &[])?;
-    // All in the release profile and over the same packages, so that a machine builds the
-    // dependencies once. candle is left out and tested on its own: see tests/candle/Cargo.toml.
-    let workspace = ["--release", "--workspace", "--exclude", "candle-reference"];
-    let with = |first: &[&'static str], last: &[&'static str]| [first, &workspace, last].concat();
-    run(root, &with(&["clippy"], &["--all-targets", "--", "-D", "warnings"]), &[])?;
-    run(root, &with(&["doc"], &["--no-deps"]), &[("RUSTDOCFLAGS", "-D warnings")])?;
+    run(root, &workspace(&["clippy"], &["--all-targets", "--", "-D", "warnings"]), &[])?;
+    run(root, &workspace(&["doc"], &["--no-deps"]), &[("RUSTDOCFLAGS", "-D warnings")])?;
     run(root, &["build", "--release", "-p", "kvr"], &[])?;
     run(root, &["test", "--release", "-p", "candle-reference"], &[])?;
+    let report = skipped::Report::begin()?;
+    let tested = tests(root, &[report.variable()]);
+    println!("{}", report.summary());
+    tested
+}
+
+/// A command over the workspace. All are in the release profile and over the same packages, so that
+/// a machine builds the dependencies once. candle is left out and tested on its own: see
+/// tests/candle/Cargo.toml.
+fn workspace<'a>(first: &[&'a str], last: &[&'a str]) -> Vec<&'a str> {
+    [first, &["--release", "--workspace", "--exclude", "candle-reference"], last].concat()
+}
+
+/// Runs the workspace's tests, with nextest where it is installed.
+fn tests(root: &Path, env: &[(&str, &str)]) -> Result<()> {
     let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
     if nextest.is_ok_and(|output| output.status.success()) {
-        run(root, &with(&["test", "--doc"], &[]), &[])?;
-        run(root, &with(&["nextest", "run"], &[]), &[])
+        run(root, &workspace(&["test", "--doc"], &[]), env)?;
+        run(root, &workspace(&["nextest", "run"], &[]), env)
     } else {
-        run(root, &with(&["test"], &[]), &[])
+        run(root, &workspace(&["test"], &[]), env)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bad input is one line that names the thing and the mend, exit code 2, and nothing half-written.
+//! Bad input gives one line that names the thing and the fix, exit code 2, and no partial files.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! The whole program on wgpu, on whatever adapter there is; software Vulkan in CI.
 
+use kvr_testing::skip_outside_ci;
 use serde_json::Value;
 
 use crate::support::{command, stdout};
@@ -8,7 +9,7 @@ fn has_adapter() -> bool {
     let found =
         !stdout(&["doctor"]).lines().any(|l| l.starts_with("wgpu adapter") && l.contains("none ("));
     if !found {
-        eprintln!("skipped: no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
+        skip_outside_ci("no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
     }
     found
 }

@@ -1,4 +1,4 @@
-//! Policies with settings: files, inline, explained, calibrated, searched; and a crate of one's own.
+//! Policies with settings: files, inline, explained, calibrated, searched; and `kvr new`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,7 +52,7 @@ fn settings_are_explained() {
 }
 
 #[test]
-fn broken_settings_are_said_with_the_mend() {
+fn broken_settings_are_reported_with_the_fix() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, text: &str| write(folder.path(), name, text);
     let said = |policy: &str| mistake(&["eval", "--policy", policy]);
@@ -79,12 +79,12 @@ fn broken_settings_are_said_with_the_mend() {
 #[test]
 fn a_calibrated_policy_serves_its_model_only() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("books.toml").display().to_string();
+    let file = folder.path().join("codebooks.toml").display().to_string();
     let method = "kvquant(key_bits=4;value_bits=4;outliers=1)";
     let calibrate = ["calibrate", method, "--chunks", "2", "--ctx", "256", "--backend", "cpu"];
     stdout(&[&calibrate[..], &["--out", &file]].concat());
     let table = stdout(&["eval", "--policy", &format!("fp16,{file}"), "--chunks", "2"]);
-    assert!(table.contains("books"), "{table}");
+    assert!(table.contains("codebooks"), "{table}");
     let message = mistake(&["memory", "--model", "tinyllama", "--policy", &file]);
     assert!(message.contains("another model") && message.contains("kvr calibrate"), "{message}");
     let message = mistake(&["calibrate", "window", "--backend", "cpu", "--out", &file]);

@@ -1,46 +1,8 @@
 //! What several tests need.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use burn::tensor::Device;
-use kvr_models::{Hub, Model, ModelSource};
-use safetensors::SafeTensors;
-
-/// The goldens that are part of the repository.
-pub(crate) fn goldens() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
-}
-
-/// WikiText-2 is not part of the repository: it lies beside it, or where `KVR_WIKITEXT` says.
-/// Tests that need it say so when they skip.
-pub(crate) fn wikitext(file: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("KVR_WIKITEXT").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/wikitext-2"),
-        PathBuf::from,
-    );
-    let path = folder.join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not there (set KVR_WIKITEXT to its folder)", path.display());
-    None
-}
-
-/// A hub that is switched off.
-pub(crate) fn no_hub() -> Hub {
-    Hub {
-        endpoint: "http://127.0.0.1:9".to_owned(),
-        cache: std::env::temp_dir().join("kvr-tests-no-cache"),
-        token: None,
-        offline: true,
-        progress: false,
-    }
-}
-
-pub(crate) fn mini() -> Model {
-    ModelSource::Mini.load(&no_hub(), &Device::flex()).expect("mini is part of the program")
-}
+use kvr_testing::{copy, model_golden};
 
 /// Runs the program; `HF_HUB_OFFLINE` keeps it off the network.
 pub(crate) fn kvr(args: &[&str]) -> Output {
@@ -75,19 +37,6 @@ pub(crate) fn mistake(args: &[&str]) -> String {
 /// A copy of a golden model in a folder of its own, to be damaged.
 pub(crate) fn copy_of(model: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for file in ["config.json", "model.safetensors"] {
-        std::fs::copy(goldens().join(model).join(file), folder.path().join(file))
-            .expect("a golden file");
-    }
+    copy(&["config.json", "model.safetensors"], &model_golden(model), folder.path());
     folder
-}
-
-pub(crate) fn i32s(file: &SafeTensors<'_>, name: &str) -> Vec<u32> {
-    let data = file.tensor(name).expect("a tensor of the golden").data();
-    data.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-}
-
-pub(crate) fn f32s(file: &SafeTensors<'_>, name: &str) -> Vec<f32> {
-    let data = file.tensor(name).expect("a tensor of the golden").data();
-    data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }

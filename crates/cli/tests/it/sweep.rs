@@ -173,7 +173,7 @@ fn damaged_records_and_folders_are_one_clear_error() {
     std::fs::write(&file, format!("{{\"schema\":2}}\n{good}")).expect("writable");
     let args = place.args("out", &[]);
     let said = mistake(&args.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(said.contains("records.jsonl:1: is no record"), "{said}");
+    assert!(said.contains("records.jsonl:1: is not a record"), "{said}");
     assert!(std::fs::read_to_string(&file).expect("records").ends_with(&good), "nothing is lost");
 
     std::fs::write(place.path("file"), "in the way").expect("writable");
@@ -200,7 +200,7 @@ fn a_full_disk_is_one_clear_error() {
         .stderr(Stdio::null())
         .status();
     if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this machine lets us mount no small file system");
+        kvr_testing::skip("no small file system can be mounted here");
         return;
     }
     let args = place.args("disk/out", &[]);
@@ -213,7 +213,8 @@ fn a_full_disk_is_one_clear_error() {
     assert!(last.contains("No space left") && last.contains(".safetensors"), "{said}");
 }
 
-/// A read-only folder: root may write everywhere, so it is a read-only mount where there can be one.
+/// A read-only folder: root may write everywhere, so it is a read-only mount where the machine
+/// allows one.
 #[test]
 fn a_read_only_folder_is_one_clear_error() {
     let place = Place::new("policies = ['fp16']\ncontexts = [64]\nchunks = 1\n");
@@ -225,7 +226,7 @@ fn a_read_only_folder_is_one_clear_error() {
         .stderr(Stdio::null())
         .status();
     if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this machine lets us mount no read-only file system");
+        kvr_testing::skip("no read-only file system can be mounted here");
         return;
     }
     let args = place.args("disk/out", &[]);
@@ -241,7 +242,7 @@ fn the_slurm_job_file_runs_under_slurm() {
     let idle = std::process::Command::new("sinfo").args(["-h", "-o", "%T"]).output();
     let up = idle.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("idle"));
     if !up {
-        eprintln!("skipped: no Slurm answers (scripts/slurm-here.sh starts one on this machine)");
+        kvr_testing::skip("no Slurm answers (scripts/slurm-here.sh starts one on this machine)");
         return;
     }
     let place = Place::new(GRID);

@@ -60,7 +60,7 @@ pub(crate) fn gpu_and_adapter() -> Option<(Device, wgpu::Adapter)> {
         found.ok().flatten().map(|(device, setup)| (device, setup.adapter))
     });
     if opened.is_none() {
-        eprintln!("skipped: no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
+        kvr_testing::skip_outside_ci("no Vulkan or Metal adapter (Debian: mesa-vulkan-drivers)");
     }
     opened.clone()
 }
@@ -68,14 +68,14 @@ pub(crate) fn gpu_and_adapter() -> Option<(Device, wgpu::Adapter)> {
 /// The GPU and its matrix units, or `None` where there are none; scripts that have seen to it that there are
 /// set `KVR_NEEDS_MATRICES`.
 pub(crate) fn matrix_units() -> Option<(Device, MatrixUnits)> {
-    let found =
-        gpu_and_adapter().and_then(|(device, adapter)| Some((device, MatrixUnits::of(&adapter)?)));
-    if found.is_none() {
+    let (device, adapter) = gpu_and_adapter()?;
+    let units = MatrixUnits::of(&adapter);
+    if units.is_none() {
         let needed = std::env::var_os("KVR_NEEDS_MATRICES").is_some();
         assert!(!needed, "KVR_NEEDS_MATRICES is set, and no adapter has matrix units");
-        eprintln!("skipped: no adapter has matrix units (scripts/matrix-tests.sh)");
+        kvr_testing::skip("no adapter has matrix units (scripts/matrix-tests.sh)");
     }
-    found
+    Some((device, units?))
 }
 
 pub(crate) fn geometry(

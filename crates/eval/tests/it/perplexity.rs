@@ -7,15 +7,19 @@ use kvr_eval::run::dataset::Dataset;
 use kvr_eval::run::runner::Reference;
 use kvr_eval::study::experiment::{Experiment, Lineup, Settings};
 use kvr_policy::Registry;
+use kvr_testing::wikitext;
 
-use crate::support::{goldens, mini, no_hub, wikitext};
+use crate::support::{mini, no_hub};
+
+/// Where the golden tables lie.
+const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens");
 
 /// One line of a golden table: its columns by name.
 type Cell = BTreeMap<String, String>;
 
 /// Lines of a tab-separated golden.
 fn cells(file: &str) -> Vec<Cell> {
-    let text = std::fs::read_to_string(goldens().join(file)).expect("a golden table");
+    let text = std::fs::read_to_string(format!("{GOLDENS}/{file}")).expect("a golden table");
     let mut lines = text.lines().filter(|line| !line.starts_with('#')).map(|l| l.split('\t'));
     let header: Vec<&str> = lines.next().expect("a header").collect();
     let cell = |row: std::str::Split<'_, char>| {
@@ -102,7 +106,8 @@ fn the_exact_reference_and_the_divergences_of_llama_cpp() {
         let theirs = |column: &str| number(&cell, column);
         let kld_bound = (0.1 * theirs("kld_mean")).max(3e-5);
         println!(
-            "{name}: KLD {:.6} against {:.6}, same top {:.3} against {:.3}, RMS Δp {:.3} against {:.3}",
+            "{name}: KLD {:.6} against {:.6}, same top {:.3} against {:.3}, RMS Δp {:.3} against \
+            {:.3}",
             ours.kld_mean,
             theirs("kld_mean"),
             100.0 * ours.same_top,
@@ -112,8 +117,8 @@ fn the_exact_reference_and_the_divergences_of_llama_cpp() {
         );
         assert!((ours.kld_mean - theirs("kld_mean")).abs() <= kld_bound, "{name}: mean KLD");
         let same_top = 100.0 * ours.same_top - theirs("same_top_percent");
-        // 0.40 points were measured, of which llama.cpp's query of 8 bits is the cause; another order
-        // of adding in our kernels moves a token or two in 25,500, 0.004 points each.
+        // 0.40 points were measured: llama.cpp rounds queries to 8 bits. Another order of adding in
+        // our kernels moves a token or two in 25,500, 0.004 points each.
         assert!(same_top.abs() <= 0.45, "{name}: same top is {same_top:+.3} points off");
         let rms = 100.0 * ours.rms_dp - theirs("rms_dp_percent");
         assert!(rms.abs() <= 0.02, "{name}: RMS Δp is {rms:+.4} points off");

@@ -2,16 +2,29 @@
 
 use burn::tensor::Device;
 use kvr_models::ModelSource;
+use kvr_testing::{copy, model_golden};
 use proptest::prelude::*;
 
-use crate::support::{copy_of, no_hub};
+use crate::support::no_hub;
+
+/// A copy of a golden model, to be damaged.
+fn a_model() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let files = ["config.json", "model.safetensors"];
+    copy(&files, &model_golden("llama-mha-tied"), folder.path());
+    folder
+}
 
 fn load(folder: &std::path::Path) -> Result<kvr_models::Model, kvr_models::ModelError> {
     ModelSource::Folder(folder.to_owned()).load(&no_hub(), &Device::flex())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Bytes of the header are changed, or the file is cut.
     #[test]
@@ -19,7 +32,7 @@ proptest! {
         edits in prop::collection::vec((0usize..2600, any::<u8>()), 1..6),
         cut in prop::option::of(0usize..500_000),
     ) {
-        let folder = copy_of("llama-mha-tied");
+        let folder = a_model();
         let path = folder.path().join("model.safetensors");
         let mut bytes = std::fs::read(&path).expect("weights");
         for (at, value) in edits {
@@ -37,11 +50,12 @@ proptest! {
     fn mutated_configs(
         line in 0usize..40,
         value in prop_oneof![
-            Just("0"), Just("-1"), Just("1"), Just("3"), Just("1e400"), Just("18446744073709551615"),
-            Just("16777216"), Just("null"), Just("\"\""), Just("[]"), Just("{}"), Just("0.5"), Just("true"),
+            Just("0"), Just("-1"), Just("1"), Just("3"), Just("0.5"), Just("1e400"),
+            Just("18446744073709551615"), Just("16777216"), Just("null"), Just("true"),
+            Just("\"\""), Just("[]"), Just("{}"),
         ],
     ) {
-        let folder = copy_of("llama-mha-tied");
+        let folder = a_model();
         let path = folder.path().join("config.json");
         let text = std::fs::read_to_string(&path).expect("a config");
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -53,7 +67,8 @@ proptest! {
         std::fs::write(&path, lines.join("\n")).expect("writable");
         if let Err(error) = load(folder.path()) {
             let text = error.to_string();
-            prop_assert!(text.contains("config.json") || text.contains("model.safetensors"), "names no file: {text}");
+            let named = ["config.json", "model.safetensors"].iter().any(|file| text.contains(file));
+            prop_assert!(named, "names no file: {text}");
         }
     }
 }

@@ -1,0 +1,6 @@
+//! Tests of texts, protocols, modes and metrics, most against numbers of other programs.
+
+mod dataset;
+mod losses;
+mod perplexity;
+mod support;
