@@ -19,6 +19,6 @@ fn main() {
             println!("cargo::rerun-if-changed={path}");
         }
     }
-    // What the sources are decides whether the revision is the whole truth.
+    // Changed sources make the build dirty, which records say.
     println!("cargo::rerun-if-changed=../");
 }

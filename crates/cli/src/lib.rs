@@ -11,17 +11,17 @@ use clap::Parser;
 use kvr_policy::Registry;
 
 use crate::commands::{Args, dispatch};
-use crate::shared::{backend, error};
+use crate::shared::error;
 
 /// Runs the command line that the process was started with.
 ///
-/// Exit code 0: done. 2: the user's mistake, with one line on stderr that names it and the mend.
+/// Exit code 0: done. 2: the user's mistake, with one line on stderr that names it and the fix.
 /// 1: anything else.
 pub fn run(registry: Registry) -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // Help and version are no errors; clap knows which stream each belongs to.
+            // Help and version are not errors; clap knows which stream each belongs to.
             let code = error.exit_code();
             return match error.print() {
                 Ok(()) => ExitCode::from(code as u8),
@@ -29,7 +29,6 @@ pub fn run(registry: Registry) -> ExitCode {
             };
         }
     };
-    backend::quiet_vulkan();
     match dispatch(&args.command, &registry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

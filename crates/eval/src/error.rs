@@ -1,4 +1,4 @@
-//! What can go wrong in an evaluation, worded for the person who has to mend it.
+//! What can go wrong in an evaluation, worded for the person who has to fix it.
 
 use std::path::PathBuf;
 

@@ -16,8 +16,8 @@ impl Format for Int8 {
     }
 
     fn encode(&self, values: &[f32], codes: &mut [u32], scales: &mut [f16]) {
-        let peak = values.iter().fold(0.0f32, |peak, value| peak.max(value.abs()));
-        scales[0] = f16::from_f32(peak / 127.0);
+        let absmax = values.iter().fold(0.0f32, |max, value| max.max(value.abs()));
+        scales[0] = f16::from_f32(absmax / 127.0);
         let scale = scales[0].to_f32().max(f32::MIN_POSITIVE);
         codes.fill(0);
         for (i, value) in values.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Policies of one's own: register them, and every command of kvr knows them.
+//! Policies of your own: register them, and every command of kvr knows them.
 
 pub mod format;
 pub mod policy;

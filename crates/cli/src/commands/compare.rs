@@ -20,13 +20,13 @@ use crate::shared::{output, provenance, workbench};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The text to go on with; several words need quotes or are joined with spaces.
+    /// The prompt; several words are quoted, or joined with spaces.
     #[arg(required = true)]
     prompt: Vec<String>,
     /// Tokens to generate under each policy.
     #[arg(short = 'n', long, default_value_t = 64, value_name = "N")]
     tokens: usize,
-    /// A text (or dataset) whose perplexity is shown besides.
+    /// A text (or dataset) whose perplexity is shown as well.
     #[arg(long, default_value = "sample")]
     text: String,
     /// Windows of that text.

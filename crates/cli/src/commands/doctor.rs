@@ -1,4 +1,4 @@
-//! `kvr doctor`: what a report of a problem should say.
+//! `kvr doctor`: what a bug report should contain.
 
 use kvr_models::Hub;
 use kvr_policy::kernels::MatrixUnits;

@@ -44,10 +44,10 @@ pub(crate) struct Args {
     /// Policy that the others are compared with [default: fp16 where it is in the list].
     #[arg(long, value_name = "POLICY")]
     baseline: Option<String>,
-    /// Save what the baseline's logits are made of, for --logits.
+    /// Save the baseline's final hidden states, from which --logits computes its logits.
     #[arg(long, value_name = "FILE")]
     save_logits: Option<PathBuf>,
-    /// Compare with the baseline that --save-logits saved, instead of evaluating one.
+    /// Compare with a baseline that --save-logits saved, instead of evaluating one.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "save_logits"])]
     logits: Option<PathBuf>,
     #[command(flatten)]
@@ -65,7 +65,7 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
 }
 
-/// Protocol, mode and the rest, several of each where that makes sense.
+/// Protocol, mode and other settings; most take several values.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SettingArgs {
     /// Protocols, comma-separated (`kvr protocols`).

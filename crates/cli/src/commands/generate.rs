@@ -1,4 +1,4 @@
-//! `kvr generate`: goes on with a text under one policy, as it comes.
+//! `kvr generate`: continues a prompt under one policy and prints tokens as they are sampled.
 
 use std::path::PathBuf;
 
@@ -15,12 +15,12 @@ use crate::shared::args::{DeviceArgs, PolicyArgs};
 use crate::shared::error::Usage;
 use crate::shared::{output, workbench};
 
-/// The policy where none is named: `--policy` lists several by default, and here one goes on.
+/// The policy where none is named: `--policy` lists several by default, and one is used here.
 const DEFAULT: &str = "fp16";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The text to go on with.
+    /// The prompt.
     #[arg(
         short,
         long,
@@ -29,16 +29,16 @@ pub(crate) struct Args {
         conflicts_with = "file"
     )]
     prompt: Option<String>,
-    /// A file with the text to go on with.
+    /// A file that holds the prompt.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Tokens to generate at most.
     #[arg(short = 'n', long, default_value_t = 128, value_name = "N")]
     tokens: usize,
-    /// Tokens of prompt and text together at most [default: what the model was made for].
+    /// Tokens of prompt and text together at most [default: the model's context length].
     #[arg(short = 'c', long, value_name = "TOKENS")]
     ctx: Option<usize>,
-    /// 0 takes the likeliest token; above it, samples.
+    /// Temperature of sampling: 0 always takes the likeliest token.
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     temp: f64,
     /// Sample from the likeliest tokens that together have this probability.
@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         _ if args.policies.is_default() => registry.policy(DEFAULT)?,
         several => {
             return Err(Usage(format!(
-                "--policy: generate goes on under one policy, got {}: use `kvr compare` for several",
+                "--policy: generate takes one policy, got {}: use `kvr compare` for \
+                several",
                 several.len()
             ))
             .into());
@@ -88,7 +89,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let footprint = session.footprint();
     let decode = done.decode_tok_s.map_or_else(|| "–".to_owned(), units::rate);
     eprintln!(
-        "{}: {} prompt + {} new tokens; KV {} held, {} allocated; first token {:.3} s, decode {decode} tok/s",
+        "{}: {} prompt + {} new tokens; KV {} held, {} allocated; first token {:.3} s, decode \
+        {decode} tok/s",
         policy.name(),
         ids.len(),
         done.tokens.len(),
@@ -113,7 +115,7 @@ pub(crate) fn limits(model: &Model, ctx: Option<usize>, tokens: usize) -> anyhow
     Ok(Limits { tokens, ctx, eos: model.eos(), batch: 512 })
 }
 
-/// Writes tokens to stdout as text, as soon as their characters are whole.
+/// Writes tokens to stdout as text, as soon as their characters are complete.
 fn text_writer(model: &Model) -> impl FnMut(u32) -> Result<(), EvalError> + '_ {
     let mut pending: Vec<u32> = Vec::new();
     let mut shown = String::new();

@@ -29,7 +29,8 @@ pub(crate) fn models() -> anyhow::Result<()> {
     }
     show(2, &["model", "what", "layers", "query heads", "kv heads", "head_dim", "context"], rows)?;
     write_out(
-        "Also: a folder with config.json, tokenizer.json and safetensors; hub:owner/name[@revision].\n",
+        "Also: a folder with config.json, tokenizer.json and safetensors; \
+        hub:owner/name[@revision].\n",
     )
 }
 

@@ -51,13 +51,14 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for policy in &policies {
         for &tokens in &args.tokens {
+            let cache_bytes_fp16 = memory::fp16_bytes(&geometry, tokens)?;
             let footprint = memory::measure(&geometry, &**policy, tokens, &backend.device)?;
             rows.push(Row {
                 policy: policy.name(),
                 tokens,
                 cache_bytes_held: footprint.held(),
                 cache_bytes_allocated: footprint.allocated,
-                cache_bytes_fp16: (2 * geometry.values_per_token() * tokens) as u64,
+                cache_bytes_fp16,
             });
         }
     }

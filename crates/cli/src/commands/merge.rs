@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// New folder for the joined records.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Join records of several revisions of kvr, weights or texts all the same.
+    /// Join records even if revisions of kvr, weights or texts differ.
     #[arg(long)]
     allow_mixed: bool,
     /// How the result is printed.

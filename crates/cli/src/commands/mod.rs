@@ -45,56 +45,56 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Perplexity, divergence, memory and speed of policies on a text.
+    /// Measure perplexity, divergence, memory and speed of policies on a text.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Args),
-    /// Many evaluations from one file; goes on where it was stopped.
+    /// Run many evaluations from one file; resumes where it was stopped.
     #[command(after_help = sweep::EXAMPLES)]
     Sweep(sweep::Args),
-    /// Joins the records of several shards.
+    /// Join the records of several shards.
     Merge(merge::Args),
-    /// A published table beside its own measurement here.
+    /// Compare a published table with the same quantities measured here.
     #[command(after_help = reproduce::EXAMPLES)]
     Reproduce(reproduce::Args),
-    /// Bytes of caches, counted over live buffers; needs no weights.
+    /// Count the bytes of caches over live buffers; needs no weights.
     Memory(memory::Args),
-    /// The longest context that fits a budget of memory; needs no weights.
+    /// Find the longest context that fits a memory budget; needs no weights.
     Plan(plan::Args),
-    /// Measures time.
+    /// Measure time.
     #[command(subcommand)]
     Bench(bench::Command),
-    /// Goes on with a text under one policy.
+    /// Continue a prompt under one policy.
     Generate(generate::Args),
-    /// Goes on with one prompt under several policies, side by side.
+    /// Continue one prompt under several policies, side by side.
     Compare(compare::Args),
-    /// The table of a folder or file of records.
+    /// Print the table of a folder or file of records.
     Show(show::Args),
-    /// Two results, cell by cell, and what can't be compared.
+    /// Compare two results cell by cell, and say what is not comparable.
     Diff(diff::Args),
-    /// Pictures of records, as SVG and PNG.
+    /// Draw figures from records, as SVG and PNG.
     Plot(plot::Args),
-    /// One self-contained HTML page of tables, pictures, provenance and warnings.
+    /// Write one self-contained HTML page of tables, figures, provenance and warnings.
     Report(report::Args),
-    /// Logits through a policy's cache, as safetensors.
+    /// Write logits computed through a policy's cache, as safetensors.
     Logits(logits::Args),
-    /// A policy for each layer, within a budget of bits.
+    /// Find a policy for each layer, within a budget of bits.
     #[command(after_help = search::EXAMPLES)]
     Search(search::Args),
-    /// Fits a method's settings to a model on a text.
+    /// Fit a method's settings to a model on a text.
     #[command(after_help = calibrate::EXAMPLES)]
     Calibrate(calibrate::Args),
-    /// A crate for a policy of one's own.
+    /// Write a crate for a policy of your own.
     #[command(after_help = new::EXAMPLES)]
     New(new::Args),
-    /// The models that have a name.
+    /// List the models that have a name.
     Models,
-    /// The policies, methods and storage formats, or one of them explained.
+    /// List the policies, methods and storage formats, or explain one of them.
     Policies(policies::Args),
-    /// The protocols and modes.
+    /// List the protocols and modes.
     Protocols,
-    /// The texts that have a name.
+    /// List the texts that have a name.
     Datasets,
-    /// Devices, versions and caches, for a report or a riddle.
+    /// Print devices, versions and caches, for bug reports.
     Doctor,
 }
 

@@ -1,4 +1,4 @@
-//! `kvr new`: a crate for a policy of one's own, from the example that the workspace compiles.
+//! `kvr new`: a crate for a policy of your own, from the example that the workspace compiles.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ enum Tier {
     Format,
     /// A score for each token, the lowest are evicted: 25 lines.
     Scorer,
-    /// A cache of one's own: 100 lines.
+    /// A cache of your own: 100 lines.
     Policy,
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if !valid {
         return Err(Usage(format!(
-            "'{name}' is no crate name: use small letters, digits and hyphens, such as my-policy"
+            "'{name}' is not a crate name: use small letters, digits and hyphens, such as my-policy"
         ))
         .into());
     }
@@ -97,7 +97,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let names: Vec<_> = tiers.iter().map(|tier| tier.example()).collect();
     write_out(&format!(
-        "{name}: written. Next:\n  cd {name}\n  cargo test --release\n  cargo run --release -- eval --policy fp16,{}\n",
+        "{name}: written. Next:\n  cd {name}\n  cargo test --release\n  cargo run --release -- \
+        eval --policy fp16,{}\n",
         names.join(",")
     ))
 }
@@ -108,7 +109,7 @@ fn checkout(path: &Path) -> anyhow::Result<PathBuf> {
     let absolute = path.canonicalize().map_err(|e| Usage(format!("--path {shown}: {e}")))?;
     if !absolute.join("crates/policy/Cargo.toml").is_file() {
         return Err(Usage(format!(
-            "--path {shown}: is no checkout of kvr: crates/policy is missing"
+            "--path {shown}: is not a checkout of kvr: crates/policy is missing"
         ))
         .into());
     }
@@ -163,7 +164,7 @@ fn keep_tiers(text: &str, tiers: &[Tier]) -> String {
 
 fn manifest(name: &str, tiers: &[Tier], checkout: Option<&Path>) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let house = |package: &str, folder: &str| match checkout {
+    let dependency = |package: &str, folder: &str| match checkout {
         Some(path) => {
             let path = path.join("crates").join(folder);
             format!("{package} = {{ path = {:?} }}\n", path.display().to_string())
@@ -179,8 +180,8 @@ fn manifest(name: &str, tiers: &[Tier], checkout: Option<&Path>) -> String {
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
          [dependencies]\n{}{}{serde}\n\
          [profile.dev.package.\"*\"]\nopt-level = 3\n",
-        house("kvr", "cli"),
-        house("kvr-policy", "policy"),
+        dependency("kvr", "cli"),
+        dependency("kvr-policy", "policy"),
     )
 }
 

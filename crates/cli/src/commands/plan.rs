@@ -1,6 +1,8 @@
 //! `kvr plan`: how far a budget of memory reaches under each policy, from a config alone.
 
+use kvr_eval::EvalError;
 use kvr_eval::bench::capacity::{Capacity, measure};
+use kvr_eval::bench::memory::fp16_bytes;
 use kvr_eval::report::table::Table;
 use kvr_eval::report::units;
 use kvr_models::Hub;
@@ -56,13 +58,13 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let backend = backend::open(&args.device)?;
     backend.announce();
     let share = args.budget / args.sequences;
-    let fp16 = |tokens: u64| 2 * geometry.values_per_token() as u64 * tokens;
-    // What f16 takes in theory is the yardstick, whether or not fp16 is in the list.
-    let fp16_longest = share / fp16(1).max(1);
+    // The theoretical f16 size is the yardstick, whether or not fp16 is in the list.
+    let fp16_longest = share / fp16_bytes(&geometry, 1)?.max(1);
     let mut rows = Vec::new();
     for policy in &policies {
         let capacity = measure(&geometry, &**policy, &backend.device)?;
         let longest = capacity.longest(share);
+        let bytes_at = args.tokens.iter().map(|n| Ok((*n, capacity.bytes(*n as u64)?)));
         rows.push(Row {
             policy: policy.name(),
             budget_bytes: args.budget,
@@ -70,7 +72,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
             bytes_per_token: capacity.bytes_per_token(),
             longest_context: longest,
             longest_context_over_fp16: longest.map(|n| n as f64 / fp16_longest.max(1) as f64),
-            bytes_at: args.tokens.iter().map(|n| (*n, capacity.bytes(*n as u64))).collect(),
+            bytes_at: bytes_at.collect::<Result<_, EvalError>>()?,
             grows_evenly: capacity.grows_evenly(),
         });
     }
@@ -87,7 +89,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     if args.format.table().is_some() {
         let trained = units::whole(geometry.max_positions as u64);
         eprintln!(
-            "{}: made for {trained} tokens of context; weights and activations are not in the budget",
+            "{}: trained for {trained} tokens of context; weights and activations are not in the \
+            budget",
             args.model
         );
         for row in rows.iter().filter(|row| !row.grows_evenly) {

@@ -14,7 +14,7 @@ pub(crate) struct Args {
     #[arg(required = true)]
     records: Vec<PathBuf>,
     /// Figures, comma-separated: memory, pareto, change, grid, sensitivity, passkey, speed, summary
-    /// [default: all that the records have something for].
+    /// [default: all that the records have data for].
     #[arg(long, value_delimiter = ',', value_name = "FIGURES")]
     figure: Vec<String>,
     /// Folder of the pictures [default: the first one of the results].
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             None if args.figure.is_empty() => {}
             None => {
                 return Err(Usage(format!(
-                    "--figure {}: the records have nothing for it ({})",
+                    "--figure {}: the records have no data for it ({})",
                     figure.name(),
                     figure.summary()
                 ))

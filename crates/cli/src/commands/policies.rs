@@ -72,7 +72,8 @@ fn one(name: &str, registry: &Registry) -> anyhow::Result<()> {
         vec!["settings".to_owned(), policy.config()],
         vec![
             "streaming-exact".to_owned(),
-            if streaming_exact { "yes: steps of any size answer alike" } else { "no" }.to_owned(),
+            if streaming_exact { "yes: steps of any size give the same result" } else { "no" }
+                .to_owned(),
         ],
     ];
     if let Some(budget) = budget {

@@ -1,4 +1,4 @@
-//! `kvr reproduce`: a published table beside the same quantities measured here.
+//! `kvr reproduce`: a published table, and the same quantities measured here.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ Examples:
   kvr reproduce                                 the tables that there are
   kvr reproduce kvsplit --model mini
   kvr reproduce llama-cpp-7412 --model tinyllama --format latex
-  kvr reproduce kvsplit --dataset sample --chunks 8     a first impression";
+  kvr reproduce kvsplit --dataset sample --chunks 8     a quick look";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -30,7 +30,7 @@ Then: kvr eval --policy fp16,found/policy.toml";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Bits per value of keys and values on average, scales and all included: 6.5bpv.
+    /// Average bits per value of keys and values, scales included: 6.5bpv.
     #[arg(long, value_name = "BITS")]
     budget: String,
     /// Policies that a layer may get, comma-separated.
@@ -55,8 +55,8 @@ pub(crate) struct Args {
     /// Windows of that text.
     #[arg(long, default_value_t = 16, value_name = "N")]
     chunks: usize,
-    /// Another text, on which the result is compared with the best uniform policy: a choice looks
-    /// better than it is on the text that it was made on.
+    /// Another text, on which the result is compared with the best uniform policy: results on the
+    /// calibration text are biased in favour of the search.
     #[arg(long, value_name = "DATASET")]
     held_out: String,
     /// Windows of that text [default: all].
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let measured = search.measured(&sensitivity)?;
     let front = front(&measured.losses, &measured.bytes);
     let Some(choice) = within(&front, bits * per_token) else {
-        return Err(Usage(format!("--budget {bits}bpv: no candidate is that small")).into());
+        return Err(Usage(format!("--budget {bits}bpv: no candidate is small enough")).into());
     };
     let name = args.out.file_name().map_or("found".into(), |name| name.to_string_lossy());
     let about = format!("{} bits per value for {}, found on {}", bits, model.name, texts[0].name);
@@ -253,7 +253,8 @@ fn words(notation: &str, judged: &Judged) -> String {
             3,
         );
         text.push_str(&format!(
-            "- against {} ({:.0} bytes per token, here {:.0}): KL divergence {} 10⁻³ nats ({:+.1} %), perplexity {perplexity} % (paired)\n",
+            "- against {} ({:.0} bytes per token, here {:.0}): KL divergence {} 10⁻³ nats ({:+.1} \
+            %), perplexity {perplexity} % (paired)\n",
             rival.cell.policy,
             rival.memory.bytes_per_token,
             found.memory.bytes_per_token,

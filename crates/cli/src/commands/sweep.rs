@@ -16,7 +16,7 @@ use crate::shared::{backend, output, provenance, workbench};
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   kvr sweep configs/sweeps/smoke.toml --out results/smoke
-  kvr sweep configs/sweeps/smoke.toml --out results/smoke     again: goes on where it was stopped
+  kvr sweep configs/sweeps/smoke.toml --out results/smoke     again: resumes where it was stopped
   kvr sweep grid.toml --out grid --shard 0/4                  one of four machines; then:
   kvr merge grid --out grid-joined
 In an array job of Slurm or an indexed Job of Kubernetes the shard is taken from its variables
@@ -26,7 +26,7 @@ In an array job of Slurm or an indexed Job of Kubernetes the shard is taken from
 pub(crate) struct Args {
     /// The file that describes the sweep.
     file: PathBuf,
-    /// Folder of the records; made if it is not there, gone on with if it is.
+    /// Folder of the records: created if it does not exist, resumed if it does.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Evaluate on this text instead of the file's: wikitext-2:PATH where the hub is out of reach.
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// Measure part i of n, counted from 0 [default: what Slurm or Kubernetes says, or all].
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Go on with records that another revision of kvr wrote.
+    /// Resume with records that another revision of kvr wrote.
     #[arg(long)]
     allow_mixed: bool,
     #[command(flatten)]

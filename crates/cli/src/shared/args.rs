@@ -10,7 +10,8 @@ const DEFAULT_POLICIES: &str = "fp16,k8v8,k8v4,k4v8,k4v4";
 pub(crate) struct PolicyArgs {
     /// Policies, comma-separated: names (`kvr policies`), <key format>:<value format>,
     /// method(setting=value;…), FILE.toml, or base[selector=policy;…] for single layers and heads.
-    #[arg(long, value_delimiter = ',', default_value = DEFAULT_POLICIES, conflicts_with_all = ["kvq", "kvq_key", "kvq_val"])]
+    #[arg(long, value_delimiter = ',', default_value = DEFAULT_POLICIES)]
+    #[arg(conflicts_with_all = ["kvq", "kvq_key", "kvq_val"])]
     pub(crate) policy: Vec<String>,
     /// Bits of keys and values, as in KVSplit.
     #[arg(long, value_name = "BITS", conflicts_with_all = ["kvq_key", "kvq_val"])]
@@ -35,7 +36,8 @@ pub(crate) struct DeviceArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MatrixArgs {
-    /// Attention of prompts on the GPU's matrix units: faster, but what is multiplied is rounded to f16.
+    /// Run the attention of prompts on the GPU's matrix units: faster, but operands are rounded to
+    /// f16.
     #[arg(long)]
     pub(crate) matrices: bool,
 }

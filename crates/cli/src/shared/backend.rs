@@ -10,6 +10,7 @@ use kvr_policy::wrap::OnMatrices;
 
 use crate::shared::args::{BackendChoice, DeviceArgs, MatrixArgs};
 use crate::shared::error::Usage;
+use crate::shared::quiet::Quiet;
 
 /// A device that is ready, and what records call it.
 pub(crate) struct Backend {
@@ -44,7 +45,8 @@ impl Backend {
         }
         let Some(units) = self.matrices else {
             return Err(Usage(format!(
-                "--matrices: {} has no matrix units that attention can use (f16, 8 or 16 square, Vulkan): leave it out",
+                "--matrices: {} has no matrix units that attention can use (f16, 8 or 16 square, \
+                Vulkan): leave it out",
                 self.description
             ))
             .into());
@@ -129,17 +131,11 @@ pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
     format!("{} ({:?}, {})", info.name, info.backend, driver.trim())
 }
 
-/// Mesa's Vulkan driver prints an error for each window system that it can't find where no desktop
-/// session is running. We open no window, so any folder will do.
-pub(crate) fn quiet_vulkan() {
-    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: this runs first, while the process has one thread.
-        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
-    }
-}
-
 /// Opens the best adapter.
 pub(crate) fn adapter() -> Result<(Device, wgpu::Adapter), String> {
+    // Mesa's Vulkan driver prints an error for each window system that it can't find where no
+    // desktop session is running. We open no window; what matters comes back as an error.
+    let _quiet = Quiet::begin();
     // Without any driver the runtime below panics instead of saying so; its message is ours then.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));

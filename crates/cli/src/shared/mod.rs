@@ -5,4 +5,5 @@ pub(crate) mod backend;
 pub(crate) mod error;
 pub(crate) mod output;
 pub(crate) mod provenance;
+pub(crate) mod quiet;
 pub(crate) mod workbench;

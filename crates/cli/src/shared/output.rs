@@ -61,7 +61,7 @@ pub(crate) fn print_warnings(records: &[Record]) {
     }
 }
 
-/// Writes to stdout; a reader that has gone away is no error.
+/// Writes to stdout; a closed pipe is not an error.
 pub(crate) fn write_out(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

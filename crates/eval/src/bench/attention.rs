@@ -1,4 +1,4 @@
-//! Time of attention over one layer's cache, beside what the device can move.
+//! Time of attention over one layer's cache, and the device's bandwidth.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ const STEP: usize = 1024;
 /// A timing runs at least this long, so that one that is short is repeated.
 const SAMPLE_SECONDS: f64 = 0.02;
 
-/// Seconds of work before the first sample, on a CPU and on a GPU, which leaves its idle clock late.
+/// Seconds of work before the first sample on a CPU and on a GPU; a GPU raises its clock slowly.
 const WARM_SECONDS: [f64; 2] = [0.5, 2.0];
 
 /// What is timed.
@@ -32,7 +32,7 @@ pub struct Load {
     pub held: usize,
     /// Queries of each sequence: 1 is decode.
     pub queries: usize,
-    /// Caches used in turn, so that one that fits the processor's caches does not stay there.
+    /// Caches used round-robin, so that one that fits the processor's caches does not stay there.
     pub layers: usize,
     /// Samples after those that warm up.
     pub rounds: usize,
@@ -50,7 +50,8 @@ pub fn unfused_warning(
     let fused = caches(geometry, policy, 1, device)?.iter().all(|cache| cache.fused());
     Ok((!fused).then(|| {
         format!(
-            "attention of {} unpacks its cache tile by tile here: speeds are not those of a kernel that reads it packed",
+            "attention of {} unpacks its cache tile by tile here: speeds are not those of a kernel \
+            that reads it packed",
             policy.name()
         )
     }))
@@ -81,6 +82,7 @@ pub fn time(
     device: &Device,
 ) -> Result<Timed, EvalError> {
     let Load { batch, held, queries, layers, rounds } = load;
+    check_size(geometry, load)?;
     let sizes = Geometry { layers, ..geometry.clone() };
     let mut caches = caches(&sizes, policy, batch, device)?;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -117,10 +119,24 @@ pub fn time(
     })
 }
 
+/// Refuses loads whose rows of queries or keys no memory can hold.
+fn check_size(geometry: &Geometry, load: Load) -> Result<(), EvalError> {
+    let Load { batch, held, queries, .. } = load;
+    let heads = geometry.query_heads.max(geometry.kv_heads);
+    let sizes = [batch, heads, queries.max(STEP.min(held)), geometry.head_dim, size_of::<f32>()];
+    let bytes = sizes.iter().try_fold(1usize, |bytes, size| bytes.checked_mul(*size));
+    if bytes.is_some_and(|bytes| bytes <= isize::MAX as usize) {
+        return Ok(());
+    }
+    Err(EvalError::Setting(format!(
+        "--batch {batch} with --queries {queries}: more values than memory can hold: give fewer"
+    )))
+}
+
 /// What is done with one cache.
 type Work<'a> = &'a dyn Fn(&dyn LayerCache) -> Result<(), kvr_policy::PolicyError>;
 
-/// Microseconds for one cache, a sample at a time, the caches in turn.
+/// Microseconds for one cache, a sample at a time, the caches round-robin.
 fn sample(
     caches: &[Box<dyn LayerCache>],
     rounds: usize,
@@ -189,4 +205,21 @@ pub fn copy_bandwidth(device: &Device) -> Result<f64, EvalError> {
         }
     }
     Ok(median(&rates[1..]).unwrap_or(f64::NAN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_beyond_all_memory_are_refused() {
+        let geometry = kvr_models::geometry("tinyllama", &kvr_models::Hub::from_env());
+        let geometry = geometry.expect("part of the program");
+        let load = |batch| Load { batch, held: 512, queries: 1, layers: 1, rounds: 1 };
+        assert!(check_size(&geometry, load(8)).is_ok());
+        for batch in [usize::MAX, 1 << 48] {
+            let error = check_size(&geometry, load(batch)).expect_err("too large").to_string();
+            assert!(error.contains(&format!("--batch {batch}")), "{error}");
+        }
+    }
 }

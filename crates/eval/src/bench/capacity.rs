@@ -1,5 +1,5 @@
 //! How a policy's memory grows with the context: measured over live buffers for some thousands of
-//! tokens, one layer at a time, and drawn on as a straight line from there.
+//! tokens, one layer at a time, and extrapolated linearly from there.
 
 use burn::Tensor;
 use burn::tensor::{DType, Device};
@@ -58,14 +58,24 @@ impl Capacity {
     pub const MEASURED_TO: usize = 4096;
 
     /// Allocated bytes with `tokens` tokens held.
-    pub fn bytes(&self, tokens: u64) -> u64 {
-        let step = STEP as u64;
-        let index = tokens.div_ceil(step) as usize;
-        let last = self.measured.len() - 1;
-        match self.measured.get(index) {
-            Some(bytes) => *bytes,
-            None => self.measured[last] + (self.slope * ((index - last) * STEP) as f64) as u64,
+    ///
+    /// # Errors
+    /// When 64 bits can't count them.
+    pub fn bytes(&self, tokens: u64) -> Result<u64, EvalError> {
+        let steps = tokens.div_ceil(STEP as u64);
+        if let Some(bytes) = self.measured.get(usize::try_from(steps).unwrap_or(usize::MAX)) {
+            return Ok(*bytes);
         }
+        let last = self.measured.len() - 1;
+        let more = self.slope * (steps - last as u64) as f64 * STEP as f64;
+        let bytes = whole(more).and_then(|more| self.measured[last].checked_add(more));
+        bytes.ok_or_else(|| {
+            EvalError::Setting(format!(
+                "{tokens} tokens need {:.0} bytes each, more in all than 64 bits can count: \
+                give fewer tokens",
+                self.slope
+            ))
+        })
     }
 
     /// Bytes that one token occupies, averaged over what was measured.
@@ -76,10 +86,11 @@ impl Capacity {
     /// Whether every step of the second half cost the same.
     pub fn grows_evenly(&self) -> bool {
         let half = &self.measured[self.measured.len() / 2..];
-        half.windows(2).all(|pair| (pair[1] - pair[0]) as f64 == self.slope * STEP as f64)
+        half.windows(2).all(|pair| pair[1] as f64 - pair[0] as f64 == self.slope * STEP as f64)
     }
 
-    /// The most tokens whose memory fits `budget` bytes; `None` where any number does.
+    /// The most tokens whose memory fits `budget` bytes; `None` where any number does, or more than
+    /// 64 bits can count.
     pub fn longest(&self, budget: u64) -> Option<u64> {
         let last = self.measured.len() - 1;
         if self.measured[last] > budget {
@@ -90,8 +101,14 @@ impl Capacity {
             return None;
         }
         let more = (budget - self.measured[last]) as f64 / (self.slope * STEP as f64);
-        Some(((last + more as usize) * STEP) as u64)
+        whole(more)?.checked_add(last as u64)?.checked_mul(STEP as u64)
     }
+}
+
+/// The whole part of a number of bytes or steps, if 64 bits can count it.
+fn whole(number: f64) -> Option<u64> {
+    // The nearest float to u64::MAX is 2⁶⁴, which is one too many.
+    (number >= 0.0 && number < u64::MAX as f64).then_some(number as u64)
 }
 
 #[cfg(test)]
@@ -105,9 +122,8 @@ mod tests {
     #[test]
     fn a_straight_line_goes_on() {
         let line = capacity((0..=16).map(|i| i * 2560).collect(), 10.0);
-        assert_eq!(line.bytes(1), 2560);
-        assert_eq!(line.bytes(4096), 40_960);
-        assert_eq!(line.bytes(8192), 81_920);
+        let bytes = |tokens| line.bytes(tokens).expect("few bytes");
+        assert_eq!([1, 4096, 8192].map(bytes), [2560, 40_960, 81_920]);
         assert!(line.grows_evenly());
         assert_eq!(line.longest(2559), Some(0));
         assert_eq!(line.longest(2560), Some(256));
@@ -119,6 +135,19 @@ mod tests {
         let flat = capacity([0, 100].into_iter().chain([200; 15]).collect(), 0.0);
         assert_eq!(flat.longest(150), Some(256));
         assert_eq!(flat.longest(200), None);
-        assert_eq!(flat.bytes(1 << 20), 200);
+        assert_eq!(flat.bytes(1 << 20).expect("few bytes"), 200);
+        assert_eq!(flat.bytes(u64::MAX).expect("few bytes"), 200);
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_refused() {
+        let line = capacity((0..=16).map(|i| i * 2560).collect(), 10.0);
+        let error = line.bytes(u64::MAX).expect_err("ten times too many").to_string();
+        assert!(error.contains("18446744073709551615 tokens need 10 bytes each"), "{error}");
+        let full = capacity([0; 16].into_iter().chain([u64::MAX]).collect(), 1.0);
+        assert!(full.bytes(4096).is_ok(), "as measured");
+        assert!(full.bytes(4097).is_err(), "the sum is too large, not the product");
+        let slow = capacity(vec![0; 17], 1e-9);
+        assert_eq!(slow.longest(u64::MAX), None, "more tokens than can be counted");
     }
 }

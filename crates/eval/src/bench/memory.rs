@@ -39,6 +39,20 @@ pub fn measure(
     Ok(caches.iter().map(|cache| cache.footprint()).sum())
 }
 
+/// Bytes that f16 takes for `tokens` tokens of one sequence: two planes of two-byte values.
+///
+/// # Errors
+/// When 64 bits can't count them.
+pub fn fp16_bytes(geometry: &Geometry, tokens: usize) -> Result<u64, EvalError> {
+    let bytes = 2 * geometry.values_per_token() as u64;
+    bytes.checked_mul(tokens as u64).ok_or_else(|| {
+        EvalError::Setting(format!(
+            "{tokens} tokens need {bytes} bytes each in f16, more in all than 64 bits can count: \
+            give fewer tokens"
+        ))
+    })
+}
+
 /// The memory of a policy with `tokens` tokens held, as it goes into a record.
 ///
 /// # Errors
@@ -49,12 +63,13 @@ pub fn record(
     tokens: usize,
     device: &Device,
 ) -> Result<Memory, EvalError> {
+    let cache_bytes_fp16 = fp16_bytes(geometry, tokens)?;
     let footprint = measure(geometry, policy, tokens, device)?;
     Ok(Memory {
         memory_ctx: tokens,
         cache_bytes_held: footprint.held(),
         cache_bytes_allocated: footprint.allocated,
-        cache_bytes_fp16: (2 * geometry.values_per_token() * tokens) as u64,
+        cache_bytes_fp16,
         bytes_per_token: footprint.held() as f64 / tokens as f64,
         peak_process_bytes: peak_process_bytes(),
     })

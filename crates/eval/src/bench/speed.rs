@@ -25,6 +25,22 @@ pub struct Timing {
     pub batch: usize,
 }
 
+impl Timing {
+    /// Tokens held at the end of a round.
+    ///
+    /// # Errors
+    /// When they are more than this machine can count.
+    pub fn tokens(&self) -> Result<usize, EvalError> {
+        let sum = self.depth.checked_add(self.prompt).and_then(|n| n.checked_add(self.decode));
+        sum.ok_or_else(|| {
+            EvalError::Setting(format!(
+                "--depth {}, --prompt {} and --decode {} are too many tokens together: give fewer",
+                self.depth, self.prompt, self.decode
+            ))
+        })
+    }
+}
+
 /// Times decode and prefill of some token ids (repeated as needed) on top of `depth` tokens:
 /// medians over rounds, with their spread.
 ///
@@ -38,7 +54,7 @@ pub fn measure(
     timing: &Timing,
 ) -> Result<Speed, EvalError> {
     let Timing { depth, prompt, decode, rounds, batch } = *timing;
-    let text: Vec<u32> = ids.iter().copied().cycle().take(depth + decode + prompt).collect();
+    let text: Vec<u32> = ids.iter().copied().cycle().take(timing.tokens()?).collect();
     let (filled, rest) = text.split_at(depth);
     let (one_by_one, prompt_tokens) = rest.split_at(decode);
     let (mut prefills, mut decodes, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
@@ -93,4 +109,17 @@ pub fn warnings(speed: &Speed) -> Vec<String> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_tokens_are_refused() {
+        let timing = |depth| Timing { depth, prompt: 64, decode: 16, rounds: 1, batch: 512 };
+        assert_eq!(timing(300).tokens().expect("few"), 380);
+        let error = timing(usize::MAX - 64).tokens().expect_err("too many").to_string();
+        assert!(error.contains("--depth") && error.contains("give fewer"), "{error}");
+    }
 }

@@ -96,7 +96,7 @@ impl LineFile {
     /// Returns the file, its lines, and whether a line was cut off.
     ///
     /// # Errors
-    /// When it can't be read or written, is no text, or another process has it open.
+    /// When it can't be read or written, is not UTF-8, or another process has it open.
     pub fn open(path: &Path) -> Result<(Self, Vec<String>, bool), EvalError> {
         let error = |source| unwritable(path, source);
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(error)?;

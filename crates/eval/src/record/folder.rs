@@ -24,7 +24,8 @@ impl ResultFolder {
         let folder = Self::open(target)?;
         if target.join(RECORDS).exists() {
             return Err(EvalError::Setting(format!(
-                "--out {}: holds {RECORDS} already, and results are never overwritten: name a new folder",
+                "--out {}: holds {RECORDS} already, and results are never overwritten: name a new \
+                folder",
                 target.display()
             )));
         }
@@ -55,7 +56,8 @@ impl ResultFolder {
         write_whole(&self.path(name), content.as_bytes())
     }
 
-    /// Writes records, the configuration and the table; the records last, so that they mean all is there.
+    /// Writes records, the configuration and the table; the records last, so that a folder with
+    /// records is complete.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -71,7 +73,7 @@ impl ResultFolder {
 /// The records of a folder of results, or of a file of records.
 ///
 /// # Errors
-/// When there are none, or a line is no record; the message names it.
+/// When there are none, or a line is not a record; the message names it.
 pub fn read(path: &Path) -> Result<Vec<Record>, EvalError> {
     let file = if path.is_dir() { path.join(RECORDS) } else { path.to_owned() };
     let text = std::fs::read_to_string(&file).map_err(|source| EvalError::File {
@@ -89,7 +91,7 @@ pub fn read(path: &Path) -> Result<Vec<Record>, EvalError> {
 /// Records from lines; `file` is for messages.
 ///
 /// # Errors
-/// When a line is no record.
+/// When a line is not a record.
 pub fn read_lines<'a>(
     lines: impl Iterator<Item = &'a str>,
     file: &Path,
@@ -97,7 +99,8 @@ pub fn read_lines<'a>(
     let parse = |(i, line): (usize, &str)| {
         serde_json::from_str::<Record>(line).map_err(|e| {
             EvalError::Setting(format!(
-                "{}:{}: is no record ({e}): mend or delete the line; its cell is then measured again",
+                "{}:{}: is not a record ({e}): fix or delete the line; its cell is then measured \
+                again",
                 file.display(),
                 i + 1
             ))

@@ -42,7 +42,8 @@ fn check(records: &[Record]) -> Result<(), EvalError> {
             let first = names.entry(what.clone()).or_insert_with(|| value.clone());
             if *first != value {
                 return Err(EvalError::Setting(format!(
-                    "the {what} differs between records: {first} and {value}: they can't be compared; --allow-mixed joins them all the same"
+                    "the {what} differs between records: {first} and {value}: they can't be \
+                    compared; --allow-mixed joins them all the same"
                 )));
             }
         }

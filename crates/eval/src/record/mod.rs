@@ -59,7 +59,7 @@ pub struct Provenance {
     pub dtype: String,
 }
 
-/// What was measured: everything that decides the numbers, the machine apart.
+/// What was measured: everything that decides the numbers, except the machine.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[allow(missing_docs)]
 pub struct Cell {
@@ -88,7 +88,7 @@ impl Cell {
     /// revision and the date are not in it.
     ///
     /// # Errors
-    /// When a number in it is none.
+    /// When a number in it is not finite.
     pub fn key(&self, baseline: Option<&str>) -> Result<String, EvalError> {
         let text = serde_json::to_string(&(self, baseline));
         let text = text.map_err(|e| EvalError::Setting(format!("a cell has no key: {e}")))?;
@@ -198,7 +198,7 @@ impl Record {
     /// The content key of its cell.
     ///
     /// # Errors
-    /// When a number in it is none.
+    /// When a number in it is not finite.
     pub fn key(&self) -> Result<String, EvalError> {
         self.cell.key(self.baseline())
     }
@@ -206,7 +206,7 @@ impl Record {
     /// The record as one line of JSON.
     ///
     /// # Errors
-    /// When a number in it is none.
+    /// When a number in it is not finite.
     pub fn line(&self) -> Result<String, EvalError> {
         serde_json::to_string(self)
             .map_err(|e| EvalError::Setting(format!("a record can't be written: {e}")))

@@ -1,4 +1,4 @@
-//! Two results beside each other, and what makes them different experiments.
+//! Two results compared, and what makes them different experiments.
 
 use serde::Serialize;
 

@@ -5,8 +5,10 @@ use crate::record::Record;
 use crate::report::plot;
 use crate::report::table::{Detail, Table, caption, records_table};
 
-const STYLE: &str = "body{font-family:sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;line-height:1.45}\
-table{border-collapse:collapse;font-size:.9rem}th,td{padding:.25rem .7rem;border-bottom:1px solid #ccc;white-space:nowrap}\
+const STYLE: &str = "\
+body{font-family:sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;line-height:1.45}\
+table{border-collapse:collapse;font-size:.9rem}\
+th,td{padding:.25rem .7rem;border-bottom:1px solid #ccc;white-space:nowrap}\
 td.n,th.n{text-align:right}div.wide{overflow-x:auto}svg{max-width:100%;height:auto;margin:1rem 0}\
 ul.warnings{background:#fff3cd;padding:.7rem 2rem}code{background:#f2f2f2;padding:.1rem .3rem}";
 
@@ -45,7 +47,9 @@ pub fn page(title: &str, records: &[Record]) -> Result<String, EvalError> {
         html(&provenance(records))
     ));
     Ok(format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{}</title><style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n",
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+        <meta name=\"viewport\" content=\"width=device-width\"><title>{}</title>\
+        <style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n",
         escape(title)
     ))
 }

@@ -22,7 +22,7 @@ pub fn whole(value: u64) -> String {
 /// Bytes from what people write: `2GiB`, `500 MB`, `1.5GiB`, `4096`.
 ///
 /// # Errors
-/// When it is no such quantity.
+/// When it is not a number with a unit of bytes.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -37,10 +37,15 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         "m" | "mib" => 1024f64.powi(2),
         "g" | "gib" => 1024f64.powi(3),
         "t" | "tib" => 1024f64.powi(4),
-        _ => return Err(format!("'{unit}' is no unit of bytes: give GiB, MiB, GB or MB")),
+        _ => return Err(format!("'{unit}' is not a unit of bytes: give GiB, MiB, GB or MB")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("'{text}' is no size: give 2GiB, say"))?;
-    Ok((number * factor) as u64)
+    let number: f64 =
+        number.parse().map_err(|_| format!("'{text}' is not a size: give 2GiB, for example"))?;
+    let bytes = number * factor;
+    if bytes >= u64::MAX as f64 {
+        return Err(format!("'{text}' is more bytes than 64 bits can count: give a smaller size"));
+    }
+    Ok(bytes as u64)
 }
 
 /// A rate with three significant digits or whole numbers: `7.91`, `812`, `6,400`.
@@ -69,5 +74,6 @@ mod tests {
         assert_eq!(parse_bytes("77"), Ok(77));
         assert!(parse_bytes("2 apples").is_err());
         assert!(parse_bytes("GiB").is_err());
+        assert!(parse_bytes("16777216TiB").expect_err("2⁶⁴").contains("64 bits"));
     }
 }

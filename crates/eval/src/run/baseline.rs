@@ -2,7 +2,8 @@
 //! are smaller than logits by vocabulary over hidden size (16 times for Llama-2-7B).
 //!
 //! The file is safetensors with one tensor `hidden`, f32 `[scored, hidden]`, in the order of the
-//! windows, and says in its metadata what it belongs to. It appears under its name when it is whole.
+//! windows, and says in its metadata what it belongs to. It appears under its name
+//! when it is complete.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -40,7 +41,11 @@ impl BaselineWriter {
     ) -> Result<Self, EvalError> {
         let header = json!({
             "__metadata__": identity,
-            "hidden": { "dtype": "F32", "shape": [rows, hidden], "data_offsets": [0, 4 * rows * hidden] },
+            "hidden": {
+                "dtype": "F32",
+                "shape": [rows, hidden],
+                "data_offsets": [0, 4 * rows * hidden],
+            },
         });
         let mut header = header.to_string();
         // Readers want the data aligned.
@@ -101,7 +106,7 @@ impl BaselineFile {
     /// Opens a file and checks its header and length.
     ///
     /// # Errors
-    /// When it is none that [`BaselineWriter`] wrote, or is cut short.
+    /// When [`BaselineWriter`] did not write it, or it is truncated.
     pub fn open(path: &Path) -> Result<Self, EvalError> {
         let read = |source| EvalError::File { path: path.to_owned(), verb: "read", source };
         let broken = |what: &str| {
@@ -113,10 +118,10 @@ impl BaselineFile {
         let mut file = File::open(path).map_err(read)?;
         let length = file.metadata().map_err(read)?.len();
         let mut size = [0; 8];
-        file.read_exact(&mut size).map_err(|_| broken("is no file of hidden states"))?;
+        file.read_exact(&mut size).map_err(|_| broken("is not a file of hidden states"))?;
         let size = u64::from_le_bytes(size);
         if size > LONGEST_HEADER || size + 8 > length {
-            return Err(broken("is no file of hidden states"));
+            return Err(broken("is not a file of hidden states"));
         }
         let mut header = vec![0; size as usize];
         file.read_exact(&mut header).map_err(read)?;
@@ -127,10 +132,10 @@ impl BaselineFile {
         let identity: Option<Identity> =
             serde_json::from_value(header["__metadata__"].clone()).ok();
         let (Some([rows, hidden]), Some(identity)) = (shape, identity) else {
-            return Err(broken("is no file of hidden states"));
+            return Err(broken("is not a file of hidden states"));
         };
         let bytes = rows.checked_mul(hidden).and_then(|n| n.checked_mul(4));
-        if bytes.map(|n| n as u64 + 8 + size) != Some(length) {
+        if bytes.and_then(|n| (n as u64).checked_add(8 + size)) != Some(length) {
             return Err(broken("is cut short"));
         }
         Ok(Self {
@@ -166,7 +171,8 @@ impl BaselineFile {
             ),
         };
         Err(EvalError::Setting(format!(
-            "--logits {}: belongs to another evaluation: {problem}: write one with --save-logits and these settings",
+            "--logits {}: belongs to another evaluation: {problem}: write one with --save-logits \
+            and these settings",
             self.path.display()
         )))
     }

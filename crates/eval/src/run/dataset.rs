@@ -64,7 +64,8 @@ fn manifest(name: &str) -> Option<Manifest> {
 }
 
 impl Dataset {
-    /// The dataset that `--dataset` names: `sample`, `wikitext-2`, `wikitext-2:PATH` or a text file.
+    /// The dataset that `--dataset` names: `sample`, `wikitext-2`, `wikitext-2:PATH` or a text
+    /// file.
     ///
     /// # Errors
     /// When it can't be found or fetched, is empty, is not UTF-8, or is not what its name says.
@@ -85,7 +86,8 @@ impl Dataset {
         if !path.exists() {
             let known: Vec<_> = MANIFESTS.iter().map(|(name, _)| *name).collect();
             return Err(EvalError::Dataset(format!(
-                "no dataset and no file is called '{text}' (datasets: {}): give a name or the path of a text file",
+                "no dataset and no file is called '{text}' (datasets: {}): give a name or the path \
+                of a text file",
                 known.join(", ")
             )));
         }
@@ -104,7 +106,7 @@ impl Dataset {
         Self { name: "synthetic".to_owned(), text: String::new(), sha256 }
     }
 
-    /// A text of one's own, for programs that bring it along.
+    /// A text given as bytes.
     ///
     /// # Errors
     /// When it is empty or not UTF-8.
@@ -133,7 +135,8 @@ impl Dataset {
         let dataset = Self::of(name, bytes, file)?;
         match &manifest.sha256 {
             Some(expected) if *expected != dataset.sha256 => Err(EvalError::Dataset(format!(
-                "{file}: is not {name}: its SHA-256 is {}, expected {expected}: delete it and fetch it again, or evaluate it under its own path",
+                "{file}: is not {name}: its SHA-256 is {}, expected {expected}: delete it and \
+                fetch it again, or evaluate it under its own path",
                 dataset.sha256
             ))),
             _ => Ok(dataset),
@@ -159,7 +162,7 @@ fn fetch(name: &str, manifest: &Manifest, hub: &Hub) -> Result<(Vec<u8>, String)
     let path = hub.dataset_file(repository, archive)?;
     let damaged = |e: zip::result::ZipError| {
         EvalError::Dataset(format!(
-            "{}: is no valid archive of {name} ({e}): delete it and run again",
+            "{}: is not a valid archive of {name} ({e}): delete it and run again",
             path.display()
         ))
     };

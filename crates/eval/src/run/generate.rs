@@ -23,7 +23,7 @@ impl Sampling {
     /// Always the likeliest token.
     pub const GREEDY: Self = Self { temperature: 0.0, top_p: 1.0, seed: 0 };
 
-    /// Refuses settings that are none.
+    /// Refuses settings out of range.
     ///
     /// # Errors
     /// When the temperature is negative, or top_p is not above 0 and at most 1.
@@ -33,7 +33,8 @@ impl Sampling {
             return Ok(self);
         }
         Err(EvalError::Setting(format!(
-            "--temp {} --top-p {}: give a temperature of 0 or more, and a top-p above 0 and at most 1",
+            "--temp {} --top-p {}: give a temperature of 0 or more, and a top-p above 0 and at \
+            most 1",
             self.temperature, self.top_p
         )))
     }
@@ -63,7 +64,7 @@ pub struct Generated {
     pub decode_tok_s: Option<f64>,
 }
 
-/// Goes on with `prompt` from empty caches. `each` is called with every new token.
+/// Continues `prompt` from empty caches. `each` is called with every new token.
 ///
 /// # Errors
 /// When the prompt is empty or leaves no room, or the device fails; or what `each` returns.
@@ -76,7 +77,8 @@ pub fn generate(
 ) -> Result<Generated, EvalError> {
     if prompt.is_empty() || prompt.len() >= limits.ctx {
         return Err(EvalError::Setting(format!(
-            "the prompt has {} tokens, and -c {} has to hold it and at least one more: give a prompt that fits",
+            "the prompt has {} tokens, and -c {} must hold it and at least one more: give a \
+            prompt that fits",
             prompt.len(),
             limits.ctx
         )));

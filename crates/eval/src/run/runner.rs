@@ -58,7 +58,7 @@ struct Base {
 /// Evaluates policies over a plan. `progress` is called after every window of every policy.
 ///
 /// # Errors
-/// When a policy can't serve the model, gives a loss that is no number, or the device fails.
+/// When a policy can't serve the model, gives a loss that is not a number, or the device fails.
 pub fn evaluate(
     model: &Model,
     plan: &Plan,
@@ -97,7 +97,8 @@ pub fn evaluate(
             outcome.add(window, &scores, base.as_ref().map(|base| (base, differences)));
             if let Some(bad) = scores.iter().map(|s| s.nll).find(|nll| !nll.is_finite()) {
                 return Err(EvalError::Device(format!(
-                    "the loss of a token is {bad} under policy {}: its cache or kernel is broken for this model",
+                    "the loss of a token is {bad} under policy {}: its cache or kernel is broken \
+                    for this model",
                     policies[i].name()
                 )));
             }

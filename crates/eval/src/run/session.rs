@@ -51,7 +51,7 @@ impl<'a> Session<'a> {
     /// Appends `tokens` in one step: the final hidden states, `[S, hidden]`.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary, or the device fails; reset before going on.
+    /// When a token is not in the vocabulary, or the device fails; reset before the next step.
     pub fn advance(&mut self, tokens: &[u32]) -> Result<Tensor<2>, EvalError> {
         let hidden = self.decoder.forward(tokens, 1, self.tokens, &mut self.caches)?;
         self.tokens += tokens.len();
@@ -70,7 +70,7 @@ impl<'a> Session<'a> {
     ) -> Result<Vec<f32>, EvalError> {
         let hidden = self.advance(tokens)?;
         if wanted.is_empty() {
-            // Waits for the device all the same, so that times mean something.
+            // Waits for the device, so that times include its work.
             sync(self.decoder)?;
             return Ok(Vec::new());
         }

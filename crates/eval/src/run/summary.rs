@@ -123,7 +123,8 @@ mod tests {
         assert!((got.word_perplexity - 1f64.exp()).abs() < 1e-12);
         assert!((got.byte_perplexity - 0.25f64.exp()).abs() < 1e-12);
         assert!((got.bits_per_byte - 0.25 / 2f64.ln()).abs() < 1e-12);
-        // Both articles have 0.25 nats a byte: that mean is certain. By words they are 2 off: 2·sqrt(2)/8 · sqrt(2).
+        // Both articles have 0.25 nats a byte, so that mean has no error. By words they are 2 off:
+        // 2·sqrt(2)/8 · sqrt(2).
         assert!(got.byte_perplexity_stderr.expect("two articles").abs() < 1e-12);
         let word = got.word_perplexity_stderr.expect("two articles");
         assert!((word - 0.5 * 1f64.exp()).abs() < 1e-12, "{word}");

@@ -1,4 +1,4 @@
-//! `kvr bench attention`: time of attention over packed caches, beside what the device can move.
+//! `kvr bench attention`: time of attention over packed caches, and the device's bandwidth.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Sequences.
     #[arg(long, default_value_t = 1)]
     batch: usize,
-    /// Caches used in turn, so that one does not stay in the processor's caches.
+    /// Caches used round-robin, so that none stays in the processor's caches.
     #[arg(long, default_value_t = 1)]
     layers: usize,
     /// Samples after the one that warms up.
@@ -96,7 +96,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let numbers = [least, args.batch, args.layers, args.rounds];
     if numbers.contains(&0) || args.queries.iter().any(|q| *q == 0 || *q > least) {
         return Err(Usage(format!(
-            "--held, --batch, --layers and --rounds: at least 1 each; --queries: 1 to the {least} held"
+            "--held, --batch, --layers and --rounds: at least 1 each; --queries: 1 to the {least} \
+            held"
         ))
         .into());
     }
@@ -161,7 +162,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     output::print(args.format, &table(&rows), &rows)?;
     if args.format.table().is_some() {
         eprintln!(
-            "one layer of {}: {} query heads, {} key-value heads, head_dim {}; batch {}, {} cache(s) in turn; this device copies {:.1} GB/s; {}, {} thread(s), revision {}",
+            "one layer of {}: {} query heads, {} key-value heads, head_dim {}; batch {}, {} \
+            cache(s) round-robin; this device copies {:.1} GB/s; {}, {} thread(s), revision {}",
             args.model,
             sizes.query_heads,
             sizes.kv_heads,

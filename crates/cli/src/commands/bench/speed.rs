@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let text = Dataset::synthetic();
     let mut records = Vec::new();
     for depth in &args.depth {
-        // The policies in turn at each depth: what drifts in the machine meets them all.
+        // All policies at one depth before the next, so that drift of the machine affects all.
         for policy in &policies {
             let mut session = Session::new(&model.decoder, policy, Mode::CacheRead)?;
             let timing = Timing {
@@ -79,10 +79,11 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
             let speed = speed::measure(&mut session, &ids, &timing)?;
             let mut warnings = speed::warnings(&speed);
             warnings.extend(unfused_warning(geometry, &**policy, &backend.device)?);
-            let end = depth + args.prompt + args.decode;
+            let end = timing.tokens()?;
             if end > geometry.max_positions {
                 warnings.push(format!(
-                    "{end} tokens are beyond the {} that {} was made for: speed is right, text would not be",
+                    "{end} tokens are beyond the {} that {} was made for: speed is right, text \
+                    would not be",
                     geometry.max_positions, model.name
                 ));
             }

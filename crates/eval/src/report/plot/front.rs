@@ -1,7 +1,7 @@
 //! What a search found: the front of predicted losses, and uniform policies as measured.
 
-use super::Picture;
 use super::charts::points::{Point, Points};
+use super::picture::Picture;
 use crate::EvalError;
 
 /// The picture of a search.

@@ -1,36 +1,22 @@
-//! Pictures of records: SVG and PNG, the same on every machine.
+//! Figures from records: SVG and PNG, the same on every machine.
 //!
-//! `charts/` knows how to draw (lines, points, rows with error bars, maps, sheets), `figures/` what:
-//! one file a figure, from records to what is drawn. Fonts are part of the program, and text is
+//! `charts/` draws (lines, points, rows with error bars, heat maps, tables); `figures/` says what
+//! is drawn: one file a figure, from records to a chart. Fonts are part of the program, and text is
 //! drawn as paths, so a machine without fonts draws the same. Colours are Okabe and Ito's, which
 //! colour-blind people tell apart; nothing is said by colour alone.
 
 mod charts;
+mod figure;
 mod figures;
 mod front;
 mod picture;
 
 use crate::EvalError;
-use crate::record::Record;
 
+pub use self::figure::Figure;
 pub use self::figures::ALL;
 pub use self::front::Front;
 pub use self::picture::Picture;
-
-/// A kind of picture.
-pub trait Figure: Sync {
-    /// The name in file names and flags.
-    fn name(&self) -> &'static str;
-
-    /// What it shows, in a line.
-    fn summary(&self) -> &'static str;
-
-    /// Draws what the records have to say; `None` where they say nothing of it.
-    ///
-    /// # Errors
-    /// When drawing fails.
-    fn draw(&self, records: &[Record]) -> Result<Option<Picture>, EvalError>;
-}
 
 /// The figure of that name.
 ///

@@ -11,7 +11,9 @@ pub(super) fn tabular(table: &Table) -> String {
     };
     let rows: String = table.rows.iter().map(|cells| row(cells)).collect();
     format!(
-        "% needs \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n",
+        "% needs \\usepackage{{booktabs}}\n\
+        \\begin{{tabular}}{{{columns}}}\n\\toprule\n{}\\midrule\n{rows}\\bottomrule\n\
+        \\end{{tabular}}\n",
         row(&table.header)
     )
 }
@@ -51,7 +53,11 @@ mod tests {
             header: vec!["policy".to_owned(), "Δ (%) ↓".to_owned()],
             rows: vec![vec!["q8_0:q4_0".to_owned(), "+0.1 ± 0.2".to_owned()]],
         };
-        let want = "% needs \\usepackage{booktabs}\n\\begin{tabular}{lr}\n\\toprule\npolicy & $\\Delta$ (\\%) $\\downarrow$ \\\\\n\\midrule\nq8\\_0:q4\\_0 & +0.1 $\\pm$ 0.2 \\\\\n\\bottomrule\n\\end{tabular}\n";
+        let want = "% needs \\usepackage{booktabs}\n\
+            \\begin{tabular}{lr}\n\\toprule\n\
+            policy & $\\Delta$ (\\%) $\\downarrow$ \\\\\n\\midrule\n\
+            q8\\_0:q4\\_0 & +0.1 $\\pm$ 0.2 \\\\\n\\bottomrule\n\
+            \\end{tabular}\n";
         assert_eq!(tabular(&table), want);
     }
 }

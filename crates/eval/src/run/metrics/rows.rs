@@ -1,14 +1,14 @@
 //! What a row of logits says of the token that follows, alone and against another row.
 //!
-//! Rows are long and differences small, so terms are f32 in 16 running sums over short stretches,
-//! and the stretches are added in f64: a divergence of 1e-5 nats keeps two digits.
+//! Rows are long and differences small, so terms are f32 in 16 running sums over short chunks,
+//! and the chunks are added in f64: a divergence of 1e-5 nats keeps two digits.
 
 use kvr_policy::kernels::simd::exp;
 use kvr_policy::wide;
 use rayon::prelude::*;
 
 /// Values that are summed in f32 before they go into an f64.
-const STRETCH: usize = 1024;
+const CHUNK: usize = 1024;
 
 /// One prediction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,7 +88,7 @@ fn score(row: &[f32], target: u32) -> Score {
     Score { nll, top: first(row, max) as u32, max, log_sum }
 }
 
-/// The index of the first value that equals `max`: whole stretches first, without a branch a value.
+/// The index of the first value that equals `max`: whole chunks first, without a branch a value.
 #[inline(always)]
 fn first(row: &[f32], max: f32) -> usize {
     let has_max = |chunk: &[f32]| chunk.iter().fold(false, |any, x| any | (*x == max));
@@ -109,8 +109,8 @@ fn mean_difference(a: &[f32], b: &[f32], max: f32) -> f64 {
 #[inline(always)]
 fn sum_of(n: usize, term: impl Fn(usize) -> f32) -> f64 {
     let mut total = 0.0;
-    for start in (0..n).step_by(STRETCH) {
-        let end = n.min(start + STRETCH);
+    for start in (0..n).step_by(CHUNK) {
+        let end = n.min(start + CHUNK);
         let mut sums = [0.0f32; 16];
         let whole = start + (end - start) / 16 * 16;
         for i in (start..whole).step_by(16) {

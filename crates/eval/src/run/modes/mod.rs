@@ -67,14 +67,15 @@ impl Mode {
         }
     }
 
-    /// Refuses protocols that the mode makes no sense for.
+    /// Refuses protocols that the mode does not apply to.
     ///
     /// # Errors
     /// `post-prefill` under a protocol that scores from the first token on.
     pub fn check(self, protocol: &dyn Protocol) -> Result<(), EvalError> {
         if self == Self::PostPrefill && !protocol.has_prompt() {
             return Err(EvalError::Setting(format!(
-                "--mode post-prefill: protocol {} scores from the first token on, so there is no prompt: use llama-cpp or strided, or another mode",
+                "--mode post-prefill: protocol {} scores from the first token on, so there is no \
+                prompt: use llama-cpp or strided, or another mode",
                 protocol.name()
             )));
         }
@@ -94,7 +95,7 @@ impl FromStr for Mode {
 /// `range` in steps of at most `batch`.
 fn chunks(range: Range<usize>, batch: usize) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
-    range.step_by(batch).map(move |from| from..end.min(from + batch))
+    range.step_by(batch).map(move |from| from..end.min(from.saturating_add(batch)))
 }
 
 #[cfg(test)]
@@ -113,6 +114,8 @@ mod tests {
         assert_eq!(lengths(Mode::CacheRead), [8, 8, 3]);
         assert_eq!(lengths(Mode::Decode), [8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
         assert_eq!(lengths(Mode::PostPrefill), [9, 8, 2]);
+        let steps = Mode::PostPrefill.steps(&window, usize::MAX);
+        assert_eq!(steps, [0..9, 9..19], "as many tokens a step as there are");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A passage of random tokens, repeated: can the model go on as it did the first time?
+//! A passage of random tokens, repeated: does the model continue it as before?
 //!
 //! Each sample is BOS, a passage, and the passage again; every token of the repetition but its
 //! first is scored. Nothing but the cache says what comes next, and even small models do it
@@ -31,7 +31,7 @@ impl Protocol for Copy {
     }
 
     fn summary(&self) -> &'static str {
-        "random tokens repeated: how many of the repetition are foretold"
+        "random tokens repeated: how many of the repetition are predicted"
     }
 
     fn default_ctx(&self, longest: usize) -> usize {

@@ -19,7 +19,7 @@ impl<'a> Encoder<'a> {
     pub fn new(model: &'a Model) -> Result<Self, EvalError> {
         if model.tokenizer.is_none() && model.sha256.is_some() {
             return Err(EvalError::Setting(format!(
-                "{}: has no tokenizer.json: put the model's tokenizer beside its weights",
+                "{}: has no tokenizer.json: put the model's tokenizer next to its weights",
                 model.name
             )));
         }
@@ -60,7 +60,8 @@ impl<'a> Encoder<'a> {
     pub fn prefix(&self) -> Result<u32, EvalError> {
         self.model.bos().or(self.model.eos()).ok_or_else(|| {
             EvalError::Setting(format!(
-                "{}: names neither bos_token_id nor eos_token_id, and the protocol needs one before the text: add it to config.json",
+                "{}: names neither bos_token_id nor eos_token_id, and the protocol needs one \
+                before the text: add it to config.json",
                 self.model.name
             ))
         })

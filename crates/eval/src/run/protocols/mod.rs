@@ -15,12 +15,13 @@ use crate::EvalError;
 
 pub use self::encoder::Encoder;
 
-/// A stretch of tokens that is evaluated from an empty cache.
+/// A run of consecutive tokens that is evaluated from an empty cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// The tokens that the model sees, and those that it has to predict.
     pub tokens: Vec<u32>,
-    /// Positions whose prediction of the next token is scored; the last is below `tokens.len() - 1`.
+    /// Positions whose prediction of the next token is scored; the last is below
+    /// `tokens.len() - 1`.
     pub scored: Range<usize>,
     /// The block that this window belongs to, counted from 0: blocks are the unit of standard
     /// errors. Windows of one block follow each other.
@@ -162,7 +163,8 @@ fn long_enough(tokens: &[u32], least: usize) -> Result<(), EvalError> {
         return Ok(());
     }
     Err(EvalError::Dataset(format!(
-        "the text has {} tokens, less than one window of {least}: give a longer text or a smaller --ctx",
+        "the text has {} tokens, less than one window of {least}: give a longer text or a smaller \
+        --ctx",
         tokens.len()
     )))
 }

@@ -1,12 +1,12 @@
 //! A number hidden in a long text, and asked for at its end.
 //!
-//! Each sample is exactly `ctx` tokens: a task, filler, the needle with a pass key of five digits at
-//! `depth` percent of the filler, more filler, and a question whose answer is scored. Perplexity
+//! Each sample is exactly `ctx` tokens: a task, filler, the needle with a pass key of five digits
+//! at `depth` percent of the filler, more filler, and a question whose answer is scored. Perplexity
 //! over ordinary text hides whether a policy keeps one fact; this does not.
 //!
 //! Source: Mohtashami and Jaggi 2023, "Landmark Attention"; the words are theirs. Deviation: the
 //! answer is teacher-forced, which gives the same exact match as greedy generation, and a loss
-//! besides where a model is too weak to match.
+//! as well, which tells policies apart where a model is too weak to match.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +17,8 @@ use crate::EvalError;
 /// Samples where none are asked for.
 const SAMPLES: usize = 20;
 
-const TASK: &str = "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. I will quiz you about the important information there.\n";
+const TASK: &str = "There is an important info hidden inside a lot of irrelevant text. \
+    Find it and memorize them. I will quiz you about the important information there.\n";
 const FILLER: &str =
     " The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
 const QUESTION: &str = "\nWhat is the pass key? The pass key is";

@@ -62,7 +62,7 @@ fn windows(
     let mut scored_to = 1;
     for start in (0..tokens.len()).step_by(stride).take(chunks.unwrap_or(usize::MAX)) {
         let end = tokens.len().min(start + ctx);
-        // A window's first token has nothing before it that could foretell it.
+        // A window's first token has nothing before it that could predict it.
         let scored = scored_to.max(start + 1) - start - 1..end - start - 1;
         if !scored.is_empty() {
             windows.push(Window {

@@ -1,76 +1,23 @@
 //! One text under one protocol and mode, and the records of policies on it.
 
-use std::path::Path;
+mod record;
+mod settings;
+
 use std::sync::Arc;
 
 use kvr_models::Model;
 use kvr_policy::KvCachePolicy;
-use serde::{Deserialize, Serialize};
 
 use crate::EvalError;
-use crate::bench::attention::unfused_warning;
-use crate::bench::memory;
-use crate::bench::speed::{self, Timing};
-use crate::record::{Cell, Memory, Provenance, Record, Speed};
+use crate::record::{Cell, Provenance, Record};
 use crate::run::baseline::{BaselineFile, BaselineWriter, Identity};
 use crate::run::dataset::Dataset;
 use crate::run::modes::Mode;
 use crate::run::protocols::{self, Encoder, Plan, Protocol, Request};
-use crate::run::runner::{Outcome, Reference, evaluate};
+use crate::run::runner::{Reference, evaluate};
 use crate::run::session::Session;
-use crate::run::summary;
 
-/// Tokens generated one by one to time decoding, in each of two rounds, the first of which warms up.
-const DECODE_TOKENS: usize = 16;
-
-/// The default distance between windows of the strided protocol.
-pub const DEFAULT_STRIDE: usize = 512;
-
-/// The settings of an experiment, as sweeps write them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Name of the protocol.
-    pub protocol: String,
-    /// How the cache is read while scoring.
-    pub mode: String,
-    /// Tokens in a window; the protocol's own where absent.
-    pub ctx: Option<usize>,
-    /// Tokens between windows, where the protocol has a choice.
-    pub stride: Option<usize>,
-    /// Where the answer hides, in percent.
-    pub depth: Option<f64>,
-    /// At most this many windows, articles or samples.
-    pub chunks: Option<usize>,
-    /// Tokens appended in one step.
-    pub batch: usize,
-    /// Seed of synthetic texts.
-    pub seed: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            protocol: protocols::ALL[0].name().to_owned(),
-            mode: Mode::default().name().to_owned(),
-            ctx: None,
-            stride: None,
-            depth: None,
-            chunks: None,
-            batch: 512,
-            seed: 0,
-        }
-    }
-}
-
-/// The policies of one experiment.
-pub struct Lineup<'a> {
-    /// The policies, the baseline first where it is evaluated here.
-    pub policies: &'a [Arc<dyn KvCachePolicy>],
-    /// What they are compared with.
-    pub reference: Reference<'a>,
-    /// Where the first policy's hidden states go.
-    pub save: Option<&'a Path>,
-}
+pub use self::settings::{DEFAULT_STRIDE, Lineup, Settings};
 
 /// A planned experiment.
 pub struct Experiment<'a> {
@@ -97,7 +44,7 @@ impl<'a> Experiment<'a> {
     /// Checks the settings and cuts the windows.
     ///
     /// # Errors
-    /// When a setting makes no sense, for itself or for this model, or the text is too short.
+    /// When a setting is out of range, by itself or for this model, or the text is too short.
     pub fn new(
         model: &'a Model,
         dataset: &Dataset,
@@ -116,7 +63,8 @@ impl<'a> Experiment<'a> {
         let ctx = settings.ctx.unwrap_or_else(|| protocol.default_ctx(longest));
         if ctx > longest {
             return Err(EvalError::Setting(format!(
-                "--ctx {ctx}: {} was made for at most {longest} tokens; give --ctx {longest} or less",
+                "--ctx {ctx}: {} was made for at most {longest} tokens; give --ctx {longest} or \
+                less",
                 model.name
             )));
         }
@@ -257,87 +205,5 @@ impl<'a> Experiment<'a> {
         };
         let pairs = lineup.policies.iter().zip(&outcomes);
         pairs.map(|(p, o)| self.record(p, o, baseline.as_deref(), provenance)).collect()
-    }
-
-    fn record(
-        &self,
-        policy: &Arc<dyn KvCachePolicy>,
-        outcome: &Outcome,
-        baseline: Option<&str>,
-        provenance: &Provenance,
-    ) -> Result<Record, EvalError> {
-        let cell = self.cell(&**policy);
-        let is_baseline = baseline == Some(cell.policy.as_str());
-        let comparison = baseline.map(|b| summary::comparison(outcome, b, is_baseline));
-        let mut warnings = self.plan.warnings.clone();
-        if self.plan.blocks() < 2 {
-            warnings.push(
-                "a single block of text: no standard error; give more text or --chunks".into(),
-            );
-        }
-        if !policy.promise().streaming_exact {
-            warnings.push(format!(
-                "{} is not streaming-exact: its numbers depend on --batch ({} tokens a step here)",
-                cell.policy, self.batch
-            ));
-        }
-        if self.model.sha256.is_none() {
-            warnings.push("random weights: perplexity means nothing, speed and memory do".into());
-        }
-        let retrieval = self.plan.answers.then(|| summary::retrieval(outcome));
-        if is_baseline && retrieval.as_ref().is_some_and(|r| r.exact_match == 0.0) {
-            warnings.push("the baseline never gives the whole answer: the model is too weak for exact match to tell policies apart; see tokens right and the answer's loss".into());
-        }
-        let speed = self.speed(policy, outcome)?;
-        if speed.prefill_tok_s.is_some() && outcome.seconds.len() < 4 {
-            warnings.push(format!(
-                "prefill speed is the median of {} window(s)",
-                outcome.seconds.len().saturating_sub(1).max(1)
-            ));
-        }
-        let geometry = &self.model.decoder.spec().geometry;
-        let device = self.model.decoder.device();
-        warnings.extend(unfused_warning(geometry, &**policy, device)?);
-        Ok(Record {
-            provenance: provenance.clone(),
-            cell,
-            quality: Some(summary::quality(outcome)),
-            text: self.plan.sizes.as_ref().map(|sizes| summary::text_quality(outcome, sizes)),
-            retrieval,
-            comparison,
-            divergence: summary::divergence(outcome).filter(|_| !is_baseline),
-            memory: self.memory(policy)?,
-            speed: Some(speed),
-            warnings,
-        })
-    }
-
-    fn speed(
-        &self,
-        policy: &Arc<dyn KvCachePolicy>,
-        outcome: &Outcome,
-    ) -> Result<Speed, EvalError> {
-        let window = &self.plan.windows[0];
-        // Token by token is no prefill; and windows of several sizes have no common speed.
-        let one_size = self.plan.windows.iter().all(|w| w.scored.end == window.scored.end);
-        let (seconds, total) = summary::window_seconds(&outcome.seconds);
-        let seconds = seconds.filter(|_| self.mode != Mode::Decode && one_size);
-        let depth = window.tokens.len() / 2;
-        let timing =
-            Timing { depth, prompt: 0, decode: DECODE_TOKENS, rounds: 1, batch: self.batch };
-        let mut session = Session::new(&self.model.decoder, policy, Mode::CacheRead)?;
-        let decode = speed::measure(&mut session, &window.tokens, &timing)?;
-        Ok(Speed {
-            prefill_s: seconds.map(|_| total),
-            prefill_tok_s: seconds.map(|s| window.scored.end as f64 / s),
-            decode_tok_s: decode.decode_tok_s,
-            ..Speed::default()
-        })
-    }
-
-    fn memory(&self, policy: &Arc<dyn KvCachePolicy>) -> Result<Memory, EvalError> {
-        let geometry = &self.model.decoder.spec().geometry;
-        // Policies that evict or keep a window cost other bytes a token at other lengths.
-        memory::record(geometry, &**policy, self.ctx, self.model.decoder.device())
     }
 }

@@ -1,8 +1,9 @@
 //! Which policy for which layer: sensitivities measured one at a time, then a knapsack.
 //!
 //! Each part of the model (a layer, or a key-value head of a layer) gets each candidate while all
-//! others keep the baseline, on a calibration text; its loss is the KL divergence from the baseline.
-//! Losses are taken to add up, which holds for small ones. The idea is KVTuner's (Li et al. 2025).
+//! others keep the baseline, on a calibration text; its loss is the KL divergence from the
+//! baseline. Losses are taken to add up, which holds for small ones. The idea is KVTuner's (Li et
+//! al. 2025).
 
 pub mod front;
 

@@ -95,10 +95,10 @@ impl Grid {
     /// Reads the text of a sweep file; `file` is for messages.
     ///
     /// # Errors
-    /// When it is no TOML, has unknown keys, or names an unknown protocol or mode.
+    /// When it is not TOML, has unknown keys, or names an unknown protocol or mode.
     pub fn parse(text: &str, file: &str) -> Result<Self, EvalError> {
         let grid: Self = toml::from_str(text).map_err(|e| {
-            EvalError::Setting(format!("{file}: is no sweep: {}", e.to_string().trim()))
+            EvalError::Setting(format!("{file}: is not a sweep: {}", e.to_string().trim()))
         })?;
         grid.check()?;
         if grid.policies().is_empty() {

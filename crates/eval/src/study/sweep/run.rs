@@ -2,7 +2,7 @@
 //!
 //! A cell is a policy in a group. Its record is appended and on disk before the next one begins, so
 //! a killed sweep loses the running cell only; what is there already is skipped by content key. The
-//! baseline's hidden states lie in a file beside the records while their group is measured.
+//! baseline's hidden states lie in a file next to the records while their group is measured.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,8 @@ impl Sweep<'_> {
             && !self.allow_mixed
         {
             return Err(EvalError::Setting(format!(
-                "{}: holds records of revision {}, and this is {}: name a new --out, or allow it with --allow-mixed",
+                "{}: holds records of revision {}, and this is {}: name a new --out, or allow it \
+                with --allow-mixed",
                 path.display(),
                 other.provenance.git_rev,
                 now.git_rev
@@ -180,7 +181,7 @@ impl Sweep<'_> {
             let mut records =
                 experiment.run(&lineup, &(self.provenance)(), &mut || reporter.window())?;
             let record = records.remove(0);
-            // Cells that run beside each other say nothing about speed.
+            // Cells that run at the same time say nothing about speed.
             let speed = record.speed.clone().filter(|_| self.jobs == 1);
             Ok::<_, EvalError>(Record { speed, ..record })
         };

@@ -37,7 +37,7 @@ impl Shard {
             let number = text.trim().parse();
             number.map(Some).map_err(|_| {
                 EvalError::Setting(format!(
-                    "{name} is '{text}', no whole number: unset it, or give --shard"
+                    "{name} is '{text}', not a whole number: unset it, or give --shard"
                 ))
             })
         };
@@ -56,7 +56,8 @@ impl Shard {
             let name = "JOB_COMPLETION_INDEX";
             let Some(count) = number("JOB_COMPLETIONS")? else {
                 return Err(EvalError::Setting(format!(
-                    "{name} is set and JOB_COMPLETIONS is not: set it to the job's completions, or give --shard i/n"
+                    "{name} is set and JOB_COMPLETIONS is not: set it to the job's completions, or \
+                    give --shard i/n"
                 )));
             };
             return Self::new(index, count, name).map(Some);
@@ -71,7 +72,9 @@ impl Shard {
 
     /// The cells of `n` that are this shard's: neighbours, so that shards share few baselines.
     pub fn of(self, n: usize) -> Range<usize> {
-        n * self.index / self.count..n * (self.index + 1) / self.count
+        // In 128 bits: a shard's numbers come from a flag and may be large.
+        let cut = |index: usize| (n as u128 * index as u128 / self.count as u128) as usize;
+        cut(self.index)..cut(self.index + 1)
     }
 
     /// The file of records that this shard writes: shards may share a folder.
@@ -112,6 +115,8 @@ mod tests {
             }
             assert_eq!(cells, (0..n).collect::<Vec<_>>());
         }
+        let last = Shard { index: usize::MAX - 1, count: usize::MAX };
+        assert_eq!(last.of(24), 23..24, "large numbers don't overflow");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use super::{change_percent, common, compared, distinct, setting};
 use crate::EvalError;
 use crate::record::Record;
 use crate::report::plot::charts::map::Map;
-use crate::report::plot::{Figure, Picture};
+use crate::report::plot::figure::Figure;
+use crate::report::plot::picture::Picture;
 
 pub(super) struct Grid;
 

@@ -4,7 +4,8 @@ use super::distinct;
 use crate::EvalError;
 use crate::record::Record;
 use crate::report::plot::charts::lines::Lines;
-use crate::report::plot::{Figure, Picture};
+use crate::report::plot::figure::Figure;
+use crate::report::plot::picture::Picture;
 
 pub(super) struct Memory;
 

@@ -9,8 +9,8 @@ mod sensitivity;
 mod speed;
 mod summary;
 
-use super::Figure;
 use crate::record::Record;
+use crate::report::plot::figure::Figure;
 use crate::report::table::caption;
 
 /// Every figure.

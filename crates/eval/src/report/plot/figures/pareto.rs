@@ -4,7 +4,8 @@ use super::{change_percent, common, compared, setting};
 use crate::EvalError;
 use crate::record::Record;
 use crate::report::plot::charts::points::{Point, Points};
-use crate::report::plot::{Figure, Picture};
+use crate::report::plot::figure::Figure;
+use crate::report::plot::picture::Picture;
 
 pub(super) struct Pareto;
 

@@ -4,7 +4,8 @@ use super::{common, distinct};
 use crate::EvalError;
 use crate::record::Record;
 use crate::report::plot::charts::map::Map;
-use crate::report::plot::{Figure, Picture};
+use crate::report::plot::figure::Figure;
+use crate::report::plot::picture::Picture;
 
 pub(super) struct Passkey;
 
@@ -42,7 +43,10 @@ impl Figure for Passkey {
         };
         let map = Map {
             title: format!("Pass keys found ({})", common(&hidden)),
-            legend: "exact match, % ± standard error, and (tokens right, %); higher and lighter is better".to_owned(),
+            legend:
+                "exact match, % ± standard error, and (tokens right, %); higher and lighter is \
+            better"
+                    .to_owned(),
             x: "context, tokens".to_owned(),
             y: "policy, depth of the key in % of the text before the question".to_owned(),
             columns: lengths.iter().map(ToString::to_string).collect(),

@@ -4,7 +4,8 @@ use super::{common, distinct};
 use crate::EvalError;
 use crate::record::Record;
 use crate::report::plot::charts::rows::Rows;
-use crate::report::plot::{Figure, Picture};
+use crate::report::plot::figure::Figure;
+use crate::report::plot::picture::Picture;
 use crate::report::units;
 
 pub(super) struct Speed;

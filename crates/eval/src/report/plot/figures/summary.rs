@@ -4,7 +4,8 @@ use super::common;
 use crate::EvalError;
 use crate::record::Record;
 use crate::report::plot::charts::sheet;
-use crate::report::plot::{Figure, Picture};
+use crate::report::plot::figure::Figure;
+use crate::report::plot::picture::Picture;
 use crate::report::table::{Detail, records_table};
 
 pub(super) struct Summary;
