@@ -9,7 +9,6 @@ mod error;
 mod families;
 pub mod geometries;
 mod hub;
-mod kernels;
 mod mini;
 mod source;
 mod spec;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use burn::tensor::Device;
+use kvr_kernels::Context;
 use kvr_policy::nearest_names;
 
 use crate::config::RawConfig;
@@ -172,26 +172,26 @@ impl ModelSource {
     ///
     /// # Errors
     /// When a file is missing or damaged, the parts do not belong together, or the hub fails.
-    pub fn load(&self, hub: &Hub, device: &Device) -> Result<Model, ModelError> {
+    pub fn load(&self, hub: &Hub, context: &Context) -> Result<Model, ModelError> {
         let name = self.to_string();
         match self {
             Self::Mini => {
                 let weights = TensorFiles::embedded("mini/model.safetensors", mini::WEIGHTS)?;
                 let config = RawConfig::parse(mini::CONFIG, "mini/config.json")?;
                 let tokenizer = Some((mini::TOKENIZER.to_vec(), "mini/tokenizer.json".to_owned()));
-                assemble(name, &config, "mini/config.json", weights, tokenizer, device)
+                assemble(name, &config, "mini/config.json", weights, tokenizer, context)
             }
             Self::Hub { name: repo, revision } => {
                 let folder = hub.model(repo, revision.as_deref())?;
-                from_folder(name, &folder, device)
+                from_folder(name, &folder, context)
             }
-            Self::Folder(folder) => from_folder(name, folder, device),
+            Self::Folder(folder) => from_folder(name, folder, context),
             Self::Random { geometry, seed } => {
                 let spec = geometries::named(geometry)
                     .ok_or_else(|| unknown("geometry", geometry, geometries::names()))?;
                 let names = &families::llama().names;
                 let decoder =
-                    build::decoder(&spec, names, &mut RandomWeights { seed: *seed }, device)?;
+                    build::decoder(&spec, names, &mut RandomWeights { seed: *seed }, context)?;
                 Ok(Model {
                     name,
                     decoder,
@@ -231,7 +231,7 @@ pub fn geometry(text: &str, hub: &Hub) -> Result<Geometry, ModelError> {
     RawConfig::parse(&read(&folder)?, &file)?.geometry(&file)
 }
 
-fn from_folder(name: String, folder: &Path, device: &Device) -> Result<Model, ModelError> {
+fn from_folder(name: String, folder: &Path, context: &Context) -> Result<Model, ModelError> {
     let path = folder.join("config.json");
     let file = path.display().to_string();
     let config = RawConfig::parse(&read(&path)?, &file)?;
@@ -243,7 +243,7 @@ fn from_folder(name: String, folder: &Path, device: &Device) -> Result<Model, Mo
         true => Some((read(&tokenizer)?, tokenizer.display().to_string())),
         false => None,
     };
-    assemble(name, &config, &file, weights, tokenizer, device)
+    assemble(name, &config, &file, weights, tokenizer, context)
 }
 
 fn assemble(
@@ -252,14 +252,14 @@ fn assemble(
     file: &str,
     mut weights: TensorFiles,
     tokenizer: Option<(Vec<u8>, String)>,
-    device: &Device,
+    context: &Context,
 ) -> Result<Model, ModelError> {
     let family = families::of(config, file)?;
     let spec = (family.spec)(config, file)?;
     let tokenizer = tokenizer
         .map(|(json, file)| Tokenizer::parse(&json, &file, spec.vocab_size))
         .transpose()?;
-    let decoder = build::decoder(&spec, &family.names, &mut weights, device)?;
+    let decoder = build::decoder(&spec, &family.names, &mut weights, context)?;
     let sha256 = Some(weights.sha256());
     // Some configs list several; the first is the usual one.
     let token = |value: &Option<serde_json::Value>| {

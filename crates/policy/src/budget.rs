@@ -2,72 +2,135 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-/// The most tokens that a head may hold.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Budget {
-    /// A fixed number of tokens; written as a whole number, `256`.
-    Tokens(usize),
-    /// A share of the tokens seen so far; written as a fraction, `0.5`.
-    Share(f64),
+use crate::PolicyError;
+use crate::method::Setting;
+
+/// The number of tokens that a head holds, given in one of three ways. Without any, half.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Budget {
+    /// The share of tokens that is dropped, as kvpress has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// The share of tokens that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<f64>,
+    /// The number of tokens that is kept, whatever the length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
 }
 
 impl Budget {
-    /// The number of tokens once `seen` have come: at least one, shares rounded up.
-    pub fn tokens(self, seen: usize) -> usize {
+    /// The settings of every method with a budget.
+    pub(crate) const SETTINGS: [Setting; 3] = [
+        Setting {
+            name: "ratio",
+            unit: "share dropped",
+            about: "of the prompt or window; half if no size is given",
+        },
+        Setting { name: "keep", unit: "share kept", about: "of the prompt or window" },
+        Setting { name: "tokens", unit: "tokens kept", about: "whatever the length" },
+    ];
+
+    /// A budget of so many tokens.
+    pub fn of_tokens(tokens: usize) -> Self {
+        Self { tokens: Some(tokens), ..Self::default() }
+    }
+
+    /// Refuses budgets that are none: two ways at once, shares outside 0 to 1, and no token at all.
+    ///
+    /// # Errors
+    /// What is wrong, and the fix.
+    pub fn check(self) -> Result<Self, String> {
+        let given = [self.ratio.is_some(), self.keep.is_some(), self.tokens.is_some()];
+        if given.into_iter().filter(|given| *given).count() > 1 {
+            return Err("give one of ratio, keep and tokens: they say the same thing".to_owned());
+        }
         match self {
-            Self::Tokens(tokens) => tokens.max(1),
-            // A product such as 0.1 · 30 is a hair above 3, and must not round to 4.
-            Self::Share(share) => ((share * seen as f64 - 1e-9).ceil() as usize).max(1),
+            Self { ratio: Some(ratio), .. } if !(0.0..1.0).contains(&ratio) => Err(format!(
+                "ratio = {ratio} is the share that is dropped: give 0 or more, and less than 1"
+            )),
+            Self { keep: Some(keep), .. } if !(keep > 0.0 && keep <= 1.0) => Err(format!(
+                "keep = {keep} is the share that is kept: give more than 0, and at most 1"
+            )),
+            Self { tokens: Some(0), .. } => Err("tokens = 0 holds nothing".to_owned()),
+            _ => Ok(self),
         }
     }
 
-    /// What is wrong with the budget, if anything.
-    pub(crate) fn problem(self) -> Option<String> {
+    /// Tokens held of `length`: shares are rounded down, as in kvpress, and never to nothing.
+    pub fn of(self, length: usize) -> usize {
         match self {
-            Self::Tokens(0) => Some("a budget of 0 tokens holds nothing".to_owned()),
-            Self::Share(share) if !(share > 0.0 && share <= 1.0) => {
-                Some(format!("a share of {share} is not above 0 and at most 1"))
-            }
-            _ => None,
+            Self { tokens: Some(tokens), .. } => tokens,
+            // A product such as 0.29 · 100 is a hair off 29, and must not round to 28.
+            Self { keep: Some(keep), .. } => ((keep * length as f64 + 1e-9) as usize).max(1),
+            // kvpress's own expression, so that the same tokens are kept to the last one.
+            Self { ratio, .. } => ((length as f64 * (1.0 - ratio.unwrap_or(0.5))) as usize).max(1),
         }
+    }
+
+    /// Tokens held of a text whose length is `planned`, where it is known. At least `floor` of them,
+    /// which are those that a method never drops.
+    ///
+    /// # Errors
+    /// When a share is asked for and the length is not known, or the budget is below the floor.
+    pub fn resolve(
+        self,
+        planned: Option<usize>,
+        floor: usize,
+        policy: &str,
+    ) -> Result<usize, PolicyError> {
+        let wrong = |problem| PolicyError::Settings { policy: policy.to_owned(), problem };
+        let tokens = match (self.tokens, planned) {
+            (Some(tokens), _) => tokens,
+            (None, Some(length)) => self.of(length),
+            (None, None) => {
+                return Err(wrong(
+                    "a share of tokens needs a text whose length is known: give tokens = N"
+                        .to_owned(),
+                ));
+            }
+        };
+        if tokens < floor {
+            return Err(wrong(format!(
+                "{tokens} tokens are held, and the first and newest that always stay are {floor}: \
+                 hold more tokens, or protect fewer"
+            )));
+        }
+        Ok(tokens)
     }
 }
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tokens(tokens) => write!(f, "{tokens}"),
-            Self::Share(share) => write!(f, "{share:?}"),
+            Self { tokens: Some(tokens), .. } => write!(f, "{tokens} tokens"),
+            Self { keep: Some(keep), .. } => write!(f, "{keep} of the prompt or window"),
+            Self { ratio, .. } => {
+                write!(f, "all but {} of the prompt or window", ratio.unwrap_or(0.5))
+            }
         }
     }
 }
 
-impl Serialize for Budget {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+/// The newest tokens that always stay.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a whole number of tokens, or a share of the budget such as 0.5")]
+pub enum Recent {
+    /// A number, written as a whole number.
+    Tokens(usize),
+    /// A share of the budget, rounded down, written as a fraction.
+    Share(f64),
+}
+
+impl Recent {
+    /// The number of tokens under a budget. The newest always stays: it was just written.
+    pub fn of(self, budget: usize) -> usize {
         match self {
-            Self::Tokens(tokens) => serializer.serialize_u64(*tokens as u64),
-            Self::Share(share) => serializer.serialize_f64(*share),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Budget {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a whole number of tokens, or a share such as 0.5")]
-        enum Number {
-            Tokens(usize),
-            Share(f64),
-        }
-        let budget = match Number::deserialize(deserializer)? {
-            Number::Tokens(tokens) => Self::Tokens(tokens),
-            Number::Share(share) => Self::Share(share),
-        };
-        match budget.problem() {
-            Some(problem) => Err(serde::de::Error::custom(problem)),
-            None => Ok(budget),
+            Self::Tokens(tokens) => tokens.max(1),
+            Self::Share(share) => ((share.clamp(0.0, 1.0) * budget as f64) as usize).max(1),
         }
     }
 }
@@ -76,11 +139,35 @@ impl<'de> Deserialize<'de> for Budget {
 mod tests {
     use super::*;
 
+    fn ratio(ratio: f64) -> Budget {
+        Budget { ratio: Some(ratio), ..Budget::default() }
+    }
+
     #[test]
-    fn shares_round_up_and_never_to_nothing() {
-        assert_eq!(Budget::Share(0.1).tokens(30), 3);
-        assert_eq!(Budget::Share(0.5).tokens(511), 256);
-        assert_eq!(Budget::Share(0.5).tokens(0), 1);
-        assert_eq!(Budget::Tokens(256).tokens(9), 256);
+    fn shares_round_down_as_kvpress_does_and_never_to_nothing() {
+        assert_eq!(ratio(0.9).of(30), 2);
+        assert_eq!(ratio(0.5).of(511), 255);
+        assert_eq!(ratio(0.25).of(700), 525);
+        assert_eq!(Budget { keep: Some(0.29), ..Budget::default() }.of(100), 29);
+        assert_eq!(ratio(0.5).of(1), 1);
+        assert_eq!(Budget::of_tokens(256).of(9), 256);
+        assert_eq!(Budget::default().of(512), 256);
+    }
+
+    #[test]
+    fn budgets_that_are_none_are_refused() {
+        assert!(ratio(1.0).check().is_err() && ratio(-0.1).check().is_err());
+        assert!(ratio(f64::NAN).check().is_err());
+        assert!(Budget::of_tokens(0).check().is_err());
+        assert!(Budget { keep: Some(0.5), ..ratio(0.5) }.check().is_err());
+        assert!(ratio(0.0).check().is_ok());
+    }
+
+    #[test]
+    fn a_budget_below_what_always_stays_is_refused() {
+        assert!(Budget::of_tokens(8).resolve(None, 16, "h2o").is_err());
+        assert!(ratio(0.5).resolve(None, 0, "h2o").is_err());
+        assert_eq!(ratio(0.5).resolve(Some(512), 5, "h2o"), Ok(256));
+        assert!(ratio(0.5).resolve(Some(8), 5, "h2o").is_err());
     }
 }

@@ -1,5 +1,6 @@
-//! What can go wrong in a policy, worded for the person who has to mend it.
+//! What can go wrong in a policy, worded for the person who has to fix it.
 
+use kvr_kernels::KernelError;
 use thiserror::Error;
 
 /// An error of a policy, a cache or a storage format.
@@ -8,48 +9,9 @@ use thiserror::Error;
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A format stores blocks of values along an axis whose size is no multiple of the block.
-    #[error(
-        "format {format} stores blocks of {block} values along {along}, and {along} {size} is no multiple of {block}: choose another format for this model (f16 takes any even head_dim)"
-    )]
-    BlockSize {
-        /// Name of the format.
-        format: String,
-        /// Values in one block.
-        block: usize,
-        /// The axis: `head_dim`, or the tokens of a page.
-        along: &'static str,
-        /// Its size.
-        size: usize,
-    },
-    /// A tensor has another shape than its place in the cache asks for.
-    #[error("{what}: expected {expected}, got {got}")]
-    Shape {
-        /// Which tensor.
-        what: &'static str,
-        /// The shape that was expected, with its axes named.
-        expected: String,
-        /// The shape that came.
-        got: String,
-    },
-    /// A format can't run on a GPU.
-    #[error("format {format} can't run on a GPU: {problem}: use --backend cpu, or mend its wgsl()")]
-    Shader {
-        /// Name of the format.
-        format: String,
-        /// What the shader compiler said.
-        problem: String,
-    },
-    /// Tokens were appended at a position that is not the next one.
-    #[error(
-        "append at position {got}, but the cache has seen {expected} tokens: append tokens in order, or reset the cache first"
-    )]
-    Position {
-        /// The position that the cache expects next.
-        expected: usize,
-        /// The position that came.
-        got: usize,
-    },
+    /// A format, store or kernel can't do what is asked of it.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// No policy or format of that name exists.
     #[error("unknown {kind} '{name}'{}: `kvr policies` lists what there is", nearest_text(.nearest))]
     Unknown {
@@ -61,19 +23,19 @@ pub enum PolicyError {
         nearest: Vec<String>,
     },
     /// A cache can't do what another policy asks of it.
-    #[error("{what}: {mend}")]
+    #[error("{what}: {fix}")]
     Unsupported {
         /// What can't be done.
         what: String,
         /// What to do instead.
-        mend: String,
+        fix: String,
     },
     /// The settings of a method can't be understood.
     #[error("policy '{policy}': {problem}")]
     Settings {
         /// The policy as it was named.
         policy: String,
-        /// What is wrong, and the mend.
+        /// What is wrong, and the fix.
         problem: String,
     },
     /// A name in the notation `base[selector=policy;…]` can't be understood, or not for this model.
@@ -94,9 +56,6 @@ pub enum PolicyError {
         /// The name in question.
         name: String,
     },
-    /// The device could not read back or hold a tensor.
-    #[error("device: {0}")]
-    Device(String),
 }
 
 fn nearest_text(nearest: &[String]) -> String {

@@ -1,46 +1,44 @@
-//! The plug point of kvr: key-value cache policies, storage formats and their kernels.
+//! The plug point of kvr: key-value cache policies.
 //!
 //! A [`KvCachePolicy`] makes one [`LayerCache`] a layer; a model takes steps through it. This crate
 //! knows no model, file, tokenizer or dataset.
 //!
 //! There are three ways in. A [`Format`] says how a block of values becomes code words and scales,
 //! and back; a pair of formats is a policy. A [`TokenScorer`] gives each held token a score; the
-//! lowest are evicted. The long way is the two traits above, with the parts in [`wrap`] and
-//! [`packed`] to build from. A [`Method`] gives any of them settings that `--policy FILE.toml` takes.
+//! lowest are evicted. The long way is the two traits above, with the parts in [`wrap`] to build
+//! from. A [`Method`] gives any of them settings that `--policy FILE.toml` takes.
 
-mod attended;
 mod budget;
-pub mod builtin;
+mod builtin;
+mod cache;
 mod calibration;
 mod error;
-mod footprint;
-pub mod formats;
-pub mod kernels;
+pub mod evict;
 mod method;
+pub mod methods;
 mod notation;
-pub mod packed;
 mod policy;
+mod prompt;
 mod registry;
 mod scorer;
-mod shape;
 mod step;
 pub mod testkit;
-mod view;
 pub mod wrap;
 
-pub use half::f16;
+pub use kvr_kernels::{
+    Append, Axis, BlockLayout, CacheView, Context, Digits, Footprint, Format, LayerGeometry,
+    PackedCache, Packing, PartialAttention, Queries, Rope, Side, Tile, f16, formats,
+};
 
-pub use attended::{Attended, NOTHING};
-pub use budget::Budget;
+pub use budget::{Budget, Recent};
+pub use cache::LayerCache;
 pub use calibration::LayerRows;
 pub use error::{PolicyError, nearest_names};
-pub use footprint::Footprint;
-pub use formats::{BlockLayout, Digits, Format, Packing};
 pub use method::{Method, MethodEntry, Nested, Setting};
-pub use packed::{PackedCache, Side};
-pub use policy::{KvCachePolicy, LayerCache, Promise};
+pub use policy::{KvCachePolicy, Promise};
+pub use prompt::{Needs, Prompt};
 pub use registry::{PolicyEntry, Registry};
-pub use scorer::{EvictDefaults, Heads, Held, TokenScorer};
-pub use shape::{LayerGeometry, Rope};
-pub use step::{Append, Queries, Step};
-pub use view::{CacheView, Tile, rows};
+pub use scorer::{
+    Compression, EvictDefaults, HeadBudgets, Heads, Held, PromptScorer, ScorePrompt, TokenScorer,
+};
+pub use step::Step;

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Promise, Registry};
+use crate::{
+    Context, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Promise, Registry,
+};
 use crate::{error::nearest_names, notation};
 
 /// A family of policies. Its fields are the settings that `--policy FILE.toml` and
@@ -36,7 +38,7 @@ pub trait Method: Default + Serialize + DeserializeOwned + 'static {
         let _ = rows;
         Err(PolicyError::Unsupported {
             what: format!("{} has nothing to calibrate", Self::NAME),
-            mend: "use it as it is".to_owned(),
+            fix: "use it as it is".to_owned(),
         })
     }
 }
@@ -213,8 +215,12 @@ impl KvCachePolicy for Named {
         self.config.clone()
     }
 
-    fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {
-        self.policy.layer(layer)
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
+        self.policy.layer(layer, context)
     }
 
     fn promise(&self) -> Promise {

@@ -1,5 +1,7 @@
 //! Policies with settings in one line: `name(setting=value;…)`, nested at will.
 
+use kvr_kernels::formats;
+
 use crate::PolicyError;
 
 /// Splits `name(setting=value;…)` into the name and the settings.
@@ -92,14 +94,7 @@ fn written(value: &toml::Value) -> String {
 
 /// The Fowler-Noll-Vo hash (FNV-1a, 64 bits) of a value's text.
 fn digest(value: &toml::Value) -> String {
-    format!("#{:016x}", fnv1a(value.to_string().as_bytes()))
-}
-
-/// FNV-1a, 64 bits: a name for a list of numbers, the same on every machine.
-pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    format!("#{:016x}", formats::digest(value.to_string().as_bytes()))
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::builtin::Pair;
 use crate::error::nearest_names;
-use crate::formats::FormatFamily;
 use crate::method::{Method, MethodEntry};
-use crate::scorer::TokenScorer;
-use crate::wrap::{ByLayer, Evict};
-use crate::{Format, KvCachePolicy, PolicyError, builtin, formats, notation, wrap};
+use crate::methods::quantise::Pair;
+use crate::wrap::ByLayer;
+use crate::{Format, KvCachePolicy, PolicyError, notation};
+use kvr_kernels::formats::{self, FormatFamily};
 
 /// One named policy.
 #[derive(Clone)]
@@ -31,7 +30,8 @@ pub struct Registry {
 }
 
 /// What the bits in names such as `k8v4` stand for.
-const BITS: [(u32, &str); 5] = [(32, "f32"), (16, "f16"), (8, "q8_0"), (5, "q5_0"), (4, "q4_0")];
+pub(crate) const BITS: [(u32, &str); 5] =
+    [(32, "f32"), (16, "f16"), (8, "q8_0"), (5, "q5_0"), (4, "q4_0")];
 
 impl Registry {
     /// A registry that knows nothing.
@@ -39,35 +39,10 @@ impl Registry {
         Self::default()
     }
 
-    /// Everything that comes with kvr: formats, the policies that are named after pairs of them,
-    /// methods, and the published settings of these.
-    pub fn builtin() -> Self {
-        let mut registry = Self::empty();
-        for format in formats::all() {
-            registry.formats.insert(format.name().to_owned(), format);
-        }
-        registry.families = formats::families();
-        for (name, keys, values) in
-            [("fp32", "f32", "f32"), ("fp16", "f16", "f16"), ("bf16", "bf16", "bf16")]
-        {
-            registry.add_pair(name, keys, values);
-        }
-        for (key_bits, keys) in BITS {
-            for (value_bits, values) in BITS {
-                if key_bits < 16 || value_bits < 16 {
-                    registry.add_pair(&format!("k{key_bits}v{value_bits}"), keys, values);
-                }
-            }
-        }
-        wrap::register(&mut registry);
-        builtin::register(&mut registry);
-        registry
-    }
-
-    fn add_pair(&mut self, name: &str, keys: &str, values: &str) {
-        let policy = Pair::new(name, self.formats[keys].clone(), self.formats[values].clone());
-        let summary = format!("keys in {keys}, values in {values}");
-        self.policies.insert(name.to_owned(), PolicyEntry { policy: Arc::new(policy), summary });
+    /// A registry of these formats, families of formats, and pairs called `name`.
+    pub(crate) fn of_formats(all: Vec<Arc<dyn Format>>, families: Vec<FormatFamily>) -> Self {
+        let formats = all.into_iter().map(|format| (format.name().to_owned(), format)).collect();
+        Self { formats, families, ..Self::default() }
     }
 
     /// Adds a policy of one's own under its own name.
@@ -99,14 +74,6 @@ impl Registry {
         Ok(())
     }
 
-    /// Adds a token scorer: the policy that evicts by it, with its name and settings.
-    ///
-    /// # Errors
-    /// When the name is taken.
-    pub fn add_scorer<S: TokenScorer>(&mut self) -> Result<(), PolicyError> {
-        self.add_method::<Evict<S>>()
-    }
-
     /// Adds the policy of a TOML text under the `name` in it.
     ///
     /// # Errors
@@ -116,13 +83,6 @@ impl Registry {
         let about = toml::from_str::<toml::Table>(text).ok().and_then(|mut t| t.remove("about"));
         let summary = about.as_ref().and_then(|about| about.as_str()).unwrap_or_default();
         self.add_policy(policy, summary)
-    }
-
-    /// A built-in method and the texts of its published settings, which a test reads.
-    pub(crate) fn builtin_method<M: Method>(&mut self, presets: &[&str]) {
-        let added = self.add_method::<M>();
-        let added = added.and_then(|()| presets.iter().try_for_each(|text| self.add_preset(text)));
-        added.unwrap_or_else(|e| unreachable!("{}: {e}", M::NAME));
     }
 
     /// Adds a storage format of one's own; it can then stand on either side of a pair.
@@ -254,7 +214,8 @@ impl Registry {
             return Ok(format.clone());
         }
         if let Some((inner, count)) = name.split_once('+') {
-            return formats::Outliers::parse(name, self.format(inner)?, count);
+            return outliers(self.format(inner)?, count)
+                .map_err(|problem| PolicyError::Settings { policy: name.to_owned(), problem });
         }
         if let Some(format) = self.families.iter().find_map(|family| (family.parse)(name)) {
             return format
@@ -313,6 +274,12 @@ impl Registry {
     pub fn families(&self) -> &[FormatFamily] {
         &self.families
     }
+}
+
+/// A format with `count` values of each block kept apart, as in `nf3g64+1`.
+fn outliers(inner: Arc<dyn Format>, count: &str) -> Result<Arc<dyn Format>, String> {
+    let count = count.parse().map_err(|_| format!("'{count}' is no number"))?;
+    Ok(Arc::new(formats::Outliers::new(inner, count)?))
 }
 
 #[cfg(test)]

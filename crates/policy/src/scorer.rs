@@ -1,13 +1,60 @@
-//! The short way to an evicting policy: a score for each token.
+//! The short ways to an evicting policy: a score for each token.
+//!
+//! A [`TokenScorer`] sees tokens one by one, while they are decoded; a [`PromptScorer`] sees a whole
+//! prompt at its end.
 
+use std::sync::Arc;
+
+use burn::Tensor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Budget;
+use crate::budget::Recent;
 use crate::method::Setting;
+use crate::prompt::{Needs, Prompt};
+use crate::{Budget, KvCachePolicy, LayerGeometry, PolicyError};
 
-/// Gives every held token of a head a score; [`Evict`](crate::wrap::Evict) drops the lowest. Its
-/// fields are settings of the policy beside those of every evicting policy.
+/// Gives every token of a prompt a score once the prompt is complete; those of the highest stay.
+/// Its fields are settings of the policy, beside those of every method that compresses prompts.
+pub trait PromptScorer:
+    Default + Clone + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// The name that `--policy` takes.
+    const NAME: &'static str;
+    /// One line for `kvr policies`.
+    const SUMMARY: &'static str;
+    /// The paper or program that it comes from.
+    const SOURCE: &'static str;
+    /// What each of its own fields means.
+    const SETTINGS: &'static [Setting] = &[];
+
+    /// Refuses settings that make no sense.
+    ///
+    /// # Errors
+    /// What is wrong, and the fix.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What it wants to see beside keys and values.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// Tokens that always stay: a smaller budget is an error.
+    fn floor(&self) -> usize {
+        0
+    }
+
+    /// A score for each token of each key-value head, `[B, Hkv, S]`; infinity always stays.
+    ///
+    /// # Errors
+    /// When the prompt lacks what is needed, or the device fails.
+    fn score(&self, prompt: &Prompt, layer: &LayerGeometry) -> Result<Tensor<3>, PolicyError>;
+}
+
+/// Gives every held token of a head a score as tokens come; [`Evict`](crate::evict::Evict) drops
+/// the lowest. Its fields are settings of the policy beside those of every evicting policy.
 pub trait TokenScorer:
     Default + Clone + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -57,18 +104,18 @@ pub struct EvictDefaults {
     /// The first tokens of the text, which are never dropped.
     pub sinks: usize,
     /// The newest tokens, which are never dropped: a number, or a share of the budget.
-    pub recent: Budget,
+    pub recent: Recent,
     /// What heads decide together.
     pub heads: Heads,
 }
 
 impl Default for EvictDefaults {
     fn default() -> Self {
-        Self { sinks: 0, recent: Budget::Tokens(1), heads: Heads::Each }
+        Self { sinks: 0, recent: Recent::Tokens(1), heads: Heads::Each }
     }
 }
 
-/// What the key-value heads of a layer decide together.
+/// What the key-value heads of a layer decide together while tokens are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Heads {
@@ -76,6 +123,55 @@ pub enum Heads {
     Each,
     /// Everything: all keep the tokens that are best on average.
     Layer,
-    /// The budget: heads with high scores keep more tokens (AdaKV).
-    Adaptive,
+}
+
+/// A [`PromptScorer`] behind a pointer: what methods around scorers, such as AdaKV, work with.
+pub trait ScorePrompt: Send + Sync {
+    /// See [`PromptScorer::needs`].
+    fn needs(&self) -> Needs;
+    /// See [`PromptScorer::floor`].
+    fn floor(&self) -> usize;
+    /// See [`PromptScorer::score`].
+    ///
+    /// # Errors
+    /// As there.
+    fn score(&self, prompt: &Prompt, layer: &LayerGeometry) -> Result<Tensor<3>, PolicyError>;
+}
+
+impl<S: PromptScorer> ScorePrompt for S {
+    fn needs(&self) -> Needs {
+        PromptScorer::needs(self)
+    }
+
+    fn floor(&self) -> usize {
+        PromptScorer::floor(self)
+    }
+
+    fn score(&self, prompt: &Prompt, layer: &LayerGeometry) -> Result<Tensor<3>, PolicyError> {
+        PromptScorer::score(self, prompt, layer)
+    }
+}
+
+/// How the budget of a layer is divided among its heads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HeadBudgets {
+    /// Every head keeps as many tokens.
+    Even,
+    /// Every head keeps this share of its own budget, and the best over all heads get the rest.
+    Adaptive(f64),
+}
+
+/// A policy that compresses prompts, in parts that a policy around it can change.
+#[derive(Clone)]
+pub struct Compression {
+    /// The name that errors say.
+    pub name: &'static str,
+    /// What makes the scores.
+    pub scorer: Arc<dyn ScorePrompt>,
+    /// Tokens that a head holds of a prompt.
+    pub budget: Budget,
+    /// How they are divided among heads.
+    pub heads: HeadBudgets,
+    /// What stores them, and all that follows.
+    pub storage: Arc<dyn KvCachePolicy>,
 }

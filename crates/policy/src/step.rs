@@ -1,80 +1,12 @@
-//! What flows into a cache: new tokens, queries, and the two together.
+//! One step of a model: new tokens, and the queries at the same positions.
 
 use std::ops::Range;
 
 use burn::Tensor;
 use burn::tensor::Device;
+use kvr_kernels::{Append, LayerGeometry, Queries};
 
-use crate::{LayerGeometry, PolicyError};
-
-/// New keys and values of one layer, in the order of the text.
-#[derive(Debug, Clone)]
-pub struct Append {
-    /// Keys after RoPE, `[B, Hkv, S_new, D]`, f32.
-    pub keys: Tensor<4>,
-    /// Values, `[B, Hkv, S_new, D]`, f32.
-    pub values: Tensor<4>,
-    /// Number of the first new token in the cache's own count: how many it holds already.
-    pub position: usize,
-}
-
-impl Append {
-    /// Checks both shapes against the geometry.
-    ///
-    /// # Errors
-    /// [`PolicyError::Shape`] that names the tensor.
-    pub fn check(&self, geometry: &LayerGeometry) -> Result<(), PolicyError> {
-        let tokens = self.keys.dims()[2];
-        geometry.check("keys", &self.keys, geometry.kv_heads, tokens)?;
-        geometry.check("values", &self.values, geometry.kv_heads, tokens)
-    }
-
-    /// Number of new tokens, `S_new`.
-    pub fn tokens(&self) -> usize {
-        self.keys.dims()[2]
-    }
-
-    /// The tokens in `range` of these, at `position` of another count.
-    pub fn part(&self, range: Range<usize>, position: usize) -> Self {
-        Self {
-            keys: self.keys.clone().narrow(2, range.start, range.len()),
-            values: self.values.clone().narrow(2, range.start, range.len()),
-            position,
-        }
-    }
-}
-
-/// Queries, and which tokens each of them reads.
-#[derive(Debug, Clone)]
-pub struct Queries {
-    /// Queries after RoPE, `[B, Hq, S, D]`, f32.
-    pub queries: Tensor<4>,
-    /// For each of the `S` queries the tokens that it reads, in the cache's own count; may be empty
-    /// or reach beyond what is held.
-    pub visible: Vec<Range<usize>>,
-    /// What scores are multiplied by before the softmax, usually `1/sqrt(D)`.
-    pub scale: f32,
-}
-
-impl Queries {
-    /// Queries of which the first is at `position` and each reads every token up to its own.
-    pub fn causal(queries: Tensor<4>, position: usize, scale: f32) -> Self {
-        let steps = queries.dims()[2];
-        Self { queries, visible: (0..steps).map(|i| 0..position + i + 1).collect(), scale }
-    }
-
-    /// The same queries over a part of the tokens, which are counted from its beginning.
-    pub fn within(&self, part: Range<usize>) -> Self {
-        let inside = |at: usize| at.clamp(part.start, part.end) - part.start;
-        let visible = self.visible.iter().map(|range| inside(range.start)..inside(range.end));
-        self.over(visible.collect())
-    }
-
-    /// The same queries over other tokens.
-    pub fn over(&self, visible: Vec<Range<usize>>) -> Self {
-        Self { queries: self.queries.clone(), visible, scale: self.scale }
-    }
-}
+use crate::PolicyError;
 
 /// New tokens of one layer and the queries at the same positions.
 #[derive(Debug, Clone)]
@@ -85,16 +17,27 @@ pub struct Step {
     pub queries: Tensor<4>,
     /// What scores are multiplied by before the softmax, usually `1/sqrt(D)`.
     pub scale: f32,
+    /// Whether the prompt is complete with this step; see [`crate::wrap::PostPrefill`].
+    pub ends_prompt: bool,
+    /// What the projections read, `[B, S_new, hidden]`, where the cache asked for it.
+    pub hidden: Option<Tensor<3>>,
+    /// The output projection `[hidden, Hq · D]`, where the cache asked for it.
+    pub output_weight: Option<Tensor<2>>,
 }
 
 impl Step {
+    /// A step within a prompt, or after it.
+    pub fn new(new: Append, queries: Tensor<4>, scale: f32) -> Self {
+        Self { new, queries, scale, ends_prompt: false, hidden: None, output_weight: None }
+    }
+
     /// Checks the three shapes against the geometry.
     ///
     /// # Errors
-    /// [`PolicyError::Shape`] that names the tensor.
+    /// [`KernelError::Shape`](kvr_kernels::KernelError::Shape) that names the tensor.
     pub fn check(&self, geometry: &LayerGeometry) -> Result<(), PolicyError> {
         self.new.check(geometry)?;
-        geometry.check("queries", &self.queries, geometry.query_heads, self.new.tokens())
+        Ok(geometry.check("queries", &self.queries, geometry.query_heads, self.new.tokens())?)
     }
 
     /// The tokens to append, and queries that read everything up to their own token.
@@ -110,7 +53,9 @@ impl Step {
         Self {
             new: Append { keys: there(keys), values: there(values), position: *position },
             queries: there(&self.queries),
-            scale: self.scale,
+            hidden: self.hidden.clone().map(|hidden| hidden.to_device(device)),
+            output_weight: self.output_weight.clone().map(|weight| weight.to_device(device)),
+            ..*self
         }
     }
 
@@ -122,11 +67,8 @@ impl Step {
 
     /// The tokens in `range` of this step, with their queries, at `position` of another count.
     pub fn part(&self, range: Range<usize>, position: usize) -> Self {
-        Self {
-            queries: self.queries.clone().narrow(2, range.start, range.len()),
-            new: self.new.part(range, position),
-            scale: self.scale,
-        }
+        let queries = self.queries.clone().narrow(2, range.start, range.len());
+        Self::new(self.new.part(range, position), queries, self.scale)
     }
 
     /// Some sequences and key-value heads of this step, with the query heads that read them.
@@ -137,20 +79,14 @@ impl Step {
             if sequences == (0..b) && heads == (0..h) {
                 return tensor.clone();
             }
-            tensor.clone().narrow(0, sequences.start, sequences.len()).narrow(
-                1,
-                heads.start,
-                heads.len(),
-            )
+            let tensor = tensor.clone().narrow(0, sequences.start, sequences.len());
+            tensor.narrow(1, heads.start, heads.len())
         };
-        Self {
-            queries: cut(&self.queries, heads.start * group..heads.end * group),
-            new: Append {
-                keys: cut(&self.new.keys, heads.clone()),
-                values: cut(&self.new.values, heads),
-                position: self.new.position,
-            },
-            scale: self.scale,
-        }
+        let new = Append {
+            keys: cut(&self.new.keys, heads.clone()),
+            values: cut(&self.new.values, heads.clone()),
+            position: self.new.position,
+        };
+        Self::new(new, cut(&self.queries, heads.start * group..heads.end * group), self.scale)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use kvr_policy::wrap::{Wrap, Wrapped};
 use kvr_policy::{
-    Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, Method,
-    Nested, PolicyError, Promise, Queries, Registry, Setting,
+    Append, Context, KvCachePolicy, LayerCache, LayerGeometry, Method, Nested, PolicyError,
+    Promise, Registry, Setting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,13 +39,6 @@ impl Method for Clipped {
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         let inner = self.policy.policy(registry)?;
-        if !inner.promise().settled {
-            return Err(PolicyError::Unsupported {
-                what: "clipped does not pass whole steps on, which windows and evictions need"
-                    .to_owned(),
-                mend: "put the window around it".to_owned(),
-            });
-        }
         Ok(Arc::new(Policy { limit: self.limit, inner }))
     }
 }
@@ -59,8 +53,13 @@ impl KvCachePolicy for Policy {
         Clipped::NAME.to_owned()
     }
 
-    fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {
-        Ok(Box::new(Cache { limit: self.limit, inner: self.inner.layer(layer)? }))
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
+        let inner = self.inner.layer(layer, context)?;
+        Ok(Box::new(Wrapped(Cache { limit: self.limit, inner })))
     }
 
     fn promise(&self) -> Promise {
@@ -73,34 +72,17 @@ struct Cache {
     inner: Box<dyn LayerCache>,
 }
 
-// Attention over what is stored is the inner cache's; the default would unpack it tile by tile.
-impl LayerCache for Cache {
-    fn geometry(&self) -> &LayerGeometry {
-        self.inner.geometry()
+// Only what goes in is changed; steps, attention and evictions are forwarded.
+impl Wrap for Cache {
+    fn inner(&self) -> &dyn LayerCache {
+        &*self.inner
     }
 
-    fn append(&mut self, new: Append) -> Result<(), PolicyError> {
-        let values = new.values.clamp(-self.limit, self.limit);
-        self.inner.append(Append { values, ..new })
+    fn inner_mut(&mut self) -> &mut dyn LayerCache {
+        &mut *self.inner
     }
 
-    fn view(&self) -> &dyn CacheView {
-        self.inner.view()
-    }
-
-    fn footprint(&self) -> Footprint {
-        self.inner.footprint()
-    }
-
-    fn reset(&mut self) {
-        self.inner.reset();
-    }
-
-    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
-        self.inner.attend(queries)
-    }
-
-    fn fused(&self) -> bool {
-        self.inner.fused()
+    fn store(&self, new: Append) -> Append {
+        Append { values: new.values.clamp(-self.limit, self.limit), ..new }
     }
 }

@@ -3,7 +3,7 @@
 use kvr_policy::{Held, TokenScorer};
 use serde::{Deserialize, Serialize};
 
-/// The policy `value-norm`, also `value-norm(budget=0.25;policy=k8v4)`.
+/// The policy `value-norm`, also `value-norm(ratio=0.75;policy=k8v4)`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ValueNorm {}
 

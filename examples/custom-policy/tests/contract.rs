@@ -20,10 +20,10 @@ fn format_keeps_the_contract() {
 
 #[test]
 fn scorer_keeps_the_contract() {
-    check(&["value-norm", "value-norm(budget=100;policy=k8v4)"]);
+    check(&["value-norm", "value-norm(tokens=100;policy=k8v4)"]);
 }
 
 #[test]
 fn policy_keeps_the_contract() {
-    check(&["clipped", "clipped(limit=0.5;policy=fp16)"]);
+    check(&["clipped", "clipped(limit=0.5;policy=fp16)", "clipped(policy=h2o(tokens=100))"]);
 }

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let text = format!("# {}\n{}", provenance::command(), toml::to_string(&table)?);
     // What was fitted must be a policy that serves this model.
     let policy = registry.policy_of_toml("calibrated", &text)?;
-    model.decoder.caches(&*policy, 1)?;
+    experiment.check(&*policy)?;
     write_whole(&args.out, text.as_bytes())?;
     output::write_out(&format!("{}: written\n", args.out.display()))
 }

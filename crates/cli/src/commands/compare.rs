@@ -81,7 +81,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let mut rows: Vec<Row> = Vec::new();
     let mut first: Option<Generated> = None;
     for policy in &policies {
-        let mut session = Session::new(&model.decoder, policy, Mode::CacheRead)?;
+        let mut session =
+            Session::new(&model.decoder, policy, Mode::of_generation(&**policy), ids.len())?;
         let done = generate(&mut session, &ids, &limits, Sampling::GREEDY, &mut |_| Ok(()))?;
         let base = first.as_ref().unwrap_or(&done);
         let same = done.tokens.iter().zip(&base.tokens).take_while(|(a, b)| a == b).count();

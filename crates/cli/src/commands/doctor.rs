@@ -1,7 +1,7 @@
 //! `kvr doctor`: what a bug report should contain.
 
+use kvr_kernels::MatrixUnits;
 use kvr_models::Hub;
-use kvr_policy::kernels::MatrixUnits;
 
 use crate::shared::backend::{adapter, describe, processor};
 use crate::shared::output::write_out;

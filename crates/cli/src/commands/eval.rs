@@ -148,9 +148,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     }
     let hub = Hub::from_env();
     let dataset = Dataset::load(&args.dataset, &hub)?;
-    let backend = backend::open(&args.device)?;
-    let policies = backend.prepare(policies, &args.matrices)?;
-    let model = source.load(&hub, &backend.device)?;
+    let backend = backend::open(&args.device)?.on_matrices(&args.matrices)?;
+    let model = source.load(&hub, &backend.context)?;
     let experiments = experiments(&model, &dataset, &settings, &policies)?;
     if let Some(file) = &file {
         experiments[0].check_file(file)?;
@@ -189,11 +188,12 @@ fn experiments<'a>(
     settings: &[Settings],
     policies: &[Arc<dyn KvCachePolicy>],
 ) -> anyhow::Result<Vec<Experiment<'a>>> {
-    for policy in policies {
-        model.decoder.caches(&**policy, 1)?;
-    }
     let experiments = settings.iter().map(|settings| Experiment::new(model, dataset, settings));
-    Ok(experiments.collect::<Result<_, _>>()?)
+    let experiments = experiments.collect::<Result<Vec<_>, _>>()?;
+    for experiment in &experiments {
+        policies.iter().try_for_each(|policy| experiment.check(&**policy))?;
+    }
+    Ok(experiments)
 }
 
 /// The settings of a run, as they go into config.toml.

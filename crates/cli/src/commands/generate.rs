@@ -80,7 +80,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let (backend, model) = workbench::load(&args.model, &args.device, &Hub::from_env())?;
     let limits = limits(&model, args.ctx, args.tokens)?;
     let ids = Encoder::new(&model)?.text(&prompt)?;
-    let mut session = Session::new(&model.decoder, &policy, Mode::CacheRead)?;
+    let mut session =
+        Session::new(&model.decoder, &policy, Mode::of_generation(&*policy), ids.len())?;
     backend.announce();
 
     let mut write = text_writer(&model);

@@ -51,12 +51,12 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         None => None,
     };
     let backend = backend::open(&args.device)?;
-    let model = source.load(&hub, &backend.device)?;
+    let model = source.load(&hub, &backend.context)?;
     let tokens = tokens(args, text.as_deref(), &model)?;
 
     backend.announce();
     let vocabulary = model.decoder.spec().vocab_size;
-    let mut session = Session::new(&model.decoder, &policy, Mode::CacheRead)?;
+    let mut session = Session::new(&model.decoder, &policy, Mode::CacheRead, tokens.len())?;
     let mut logits: Vec<u8> = Vec::with_capacity(4 * tokens.len() * vocabulary);
     for step in tokens.chunks(args.step.unwrap_or(tokens.len())) {
         let values = session.step(step, 0..step.len())?;

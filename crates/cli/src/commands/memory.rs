@@ -45,14 +45,14 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let geometry = kvr_models::geometry(&args.model, &Hub::from_env())?;
     let backend = backend::open(&args.device)?;
     for policy in &policies {
-        kvr_models::caches(&geometry, &**policy, 1, &backend.device)?;
+        kvr_models::caches(&geometry, &**policy, 1, &backend.context)?;
     }
     backend.announce();
     let mut rows = Vec::new();
     for policy in &policies {
         for &tokens in &args.tokens {
             let cache_bytes_fp16 = memory::fp16_bytes(&geometry, tokens)?;
-            let footprint = memory::measure(&geometry, &**policy, tokens, &backend.device)?;
+            let footprint = memory::measure(&geometry, &**policy, tokens, &backend.context)?;
             rows.push(Row {
                 policy: policy.name(),
                 tokens,

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let fp16_longest = share / fp16_bytes(&geometry, 1)?.max(1);
     let mut rows = Vec::new();
     for policy in &policies {
-        let capacity = measure(&geometry, &**policy, &backend.device)?;
+        let capacity = measure(&geometry, &**policy, &backend.context)?;
         let longest = capacity.longest(share);
         let bytes_at = args.tokens.iter().map(|n| Ok((*n, capacity.bytes(*n as u64)?)));
         rows.push(Row {

@@ -77,7 +77,7 @@ fn one(name: &str, registry: &Registry) -> anyhow::Result<()> {
         ],
     ];
     if let Some(budget) = budget {
-        rows.push(vec!["budget".to_owned(), format!("{budget} (tokens, or share of those seen)")]);
+        rows.push(vec!["budget".to_owned(), budget.to_string()]);
     }
     show(2, &["", ""], rows)?;
     let config = policy.config();

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         records = experiment.run(&lineup, &provenance::of(&backend), &mut || bar.inc(1))?;
         bar.finish_and_clear();
     }
-    let cells = table.compare(&policies, &records, &hub, &backend.device)?;
+    let cells = table.compare(&policies, &records, &hub, &backend.context)?;
     let drawn = side_by_side(&cells);
     let words = words(&table, &model, &records);
     if let Some(folder) = folder {

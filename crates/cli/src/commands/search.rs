@@ -95,14 +95,12 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         heads: if args.per_head { geometry.kv_heads } else { 1 },
     };
     let policies = search.policies(registry)?;
-    for policy in &policies {
-        model.decoder.caches(&**policy, 1)?;
-    }
     let per_token = geometry.values_per_token() as f64 / 8.0;
     affordable(&policies[1..=search.candidates.len()], &model, bits)?;
     let settings = |chunks| Settings { ctx: args.ctx, chunks, ..Settings::default() };
     let calibration = Experiment::new(&model, &texts[0], &settings(Some(args.chunks)))?;
     let judging = Experiment::new(&model, &texts[1], &settings(args.held_out_chunks))?;
+    policies.iter().try_for_each(|policy| calibration.check(&**policy))?;
     let folder = ResultFolder::claim(&args.out)?;
     backend.announce();
 
@@ -117,7 +115,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let file = search.policy_file(&name, &about, choice)?;
     let found = registry.policy_of_toml(&name, &file)?;
     let rivals = rivals(&search, &measured, bits * per_token, registry)?;
-    model.decoder.caches(&*found, 1)?;
+    judging.check(&*found)?;
     let judged = judge(&judging, &backend, find(registry, &args.baseline)?, &rivals, &found)?;
 
     let table = records_table(&judged.records, Detail::Brief);
@@ -162,7 +160,7 @@ fn affordable(
     let tokens = geometry.max_positions;
     let mut least = f64::INFINITY;
     for policy in candidates {
-        let bytes = memory::measure(geometry, &**policy, tokens, model.decoder.device())?.held();
+        let bytes = memory::measure(geometry, &**policy, tokens, model.decoder.context())?.held();
         let values = geometry.values_per_token() * tokens;
         least = least.min(8.0 * bytes as f64 / values as f64);
     }

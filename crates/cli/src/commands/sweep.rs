@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         allow_mixed: args.allow_mixed,
         registry,
         hub: &hub,
-        load: &|source| Ok(source.load(&hub, &backend.device)?),
+        load: &|source| Ok(source.load(&hub, &backend.context)?),
         provenance: &|| provenance::of(&backend),
     };
     let records = sweep.run(&folder, &progress)?;

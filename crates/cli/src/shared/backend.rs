@@ -1,12 +1,8 @@
 //! Which device computes.
 
-use std::sync::Arc;
-
 use burn::tensor::Device;
 use burn::tensor::wgpu::{WgpuBackend, WgpuSetup, wgpu};
-use kvr_policy::KvCachePolicy;
-use kvr_policy::kernels::MatrixUnits;
-use kvr_policy::wrap::OnMatrices;
+use kvr_kernels::{Context, MatrixUnits};
 
 use crate::shared::args::{BackendChoice, DeviceArgs, MatrixArgs};
 use crate::shared::error::Usage;
@@ -14,8 +10,8 @@ use crate::shared::quiet::Quiet;
 
 /// A device that is ready, and what records call it.
 pub(crate) struct Backend {
-    pub(crate) device: Device,
-    /// `cpu` or `wgpu`.
+    pub(crate) context: Context,
+    /// `cpu` or `wgpu`, and whether attention runs on matrix units.
     pub(crate) name: &'static str,
     /// The processor or adapter.
     pub(crate) description: String,
@@ -34,25 +30,21 @@ impl Backend {
         }
     }
 
-    /// The policies, on matrix units if the flag says so.
-    pub(crate) fn prepare(
-        &self,
-        policies: Vec<Arc<dyn KvCachePolicy>>,
-        args: &MatrixArgs,
-    ) -> anyhow::Result<Vec<Arc<dyn KvCachePolicy>>> {
-        if !args.matrices {
-            return Ok(policies);
+    /// Attention on matrix units, if the flag says so.
+    pub(crate) fn on_matrices(mut self, args: &MatrixArgs) -> anyhow::Result<Self> {
+        if args.matrices {
+            let Some(units) = self.matrices else {
+                return Err(Usage(format!(
+                    "--matrices: {} has no matrix units that attention can use (f16, 8 or 16 \
+                     square, Vulkan): leave it out",
+                    self.description
+                ))
+                .into());
+            };
+            self.context.matrices = Some(units);
+            self.name = "wgpu, matrix units";
         }
-        let Some(units) = self.matrices else {
-            return Err(Usage(format!(
-                "--matrices: {} has no matrix units that attention can use (f16, 8 or 16 square, \
-                Vulkan): leave it out",
-                self.description
-            ))
-            .into());
-        };
-        let prepare = |policy| Arc::new(OnMatrices { policy, units }) as Arc<dyn KvCachePolicy>;
-        Ok(policies.into_iter().map(prepare).collect())
+        Ok(self)
     }
 }
 
@@ -105,7 +97,7 @@ fn threads(wanted: Option<usize>) -> anyhow::Result<usize> {
 
 fn cpu(threads: usize) -> Backend {
     Backend {
-        device: Device::flex(),
+        context: Context::new(&Device::flex()),
         name: "cpu",
         description: processor(),
         threads,
@@ -116,7 +108,7 @@ fn cpu(threads: usize) -> Backend {
 
 fn gpu(device: Device, adapter: &wgpu::Adapter, threads: usize) -> Backend {
     Backend {
-        device,
+        context: Context::new(&device),
         name: "wgpu",
         description: describe(&adapter.get_info()),
         threads,

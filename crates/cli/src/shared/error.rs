@@ -1,6 +1,7 @@
 //! From errors to one line and an exit code.
 
 use kvr_eval::EvalError;
+use kvr_kernels::KernelError;
 use kvr_models::ModelError;
 use kvr_policy::PolicyError;
 
@@ -25,7 +26,7 @@ pub(crate) fn one_line(failure: &anyhow::Error) -> String {
 pub(crate) fn exit_code(failure: &anyhow::Error) -> u8 {
     let device = failure.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(EvalError::Device(_)))
-            || matches!(cause.downcast_ref(), Some(PolicyError::Device(_)))
+            || matches!(cause.downcast_ref(), Some(PolicyError::Kernel(KernelError::Device(_))))
     });
     let known = failure.is::<Usage>()
         || failure.is::<EvalError>()

@@ -52,8 +52,16 @@ pub(crate) fn with_baseline(
 /// Opens the device and loads the model that `name` says.
 pub(crate) fn load(name: &str, args: &DeviceArgs, hub: &Hub) -> anyhow::Result<(Backend, Model)> {
     let source: ModelSource = name.parse()?;
-    let backend = backend::open(args)?;
-    let model = source.load(hub, &backend.device)?;
+    load_on(backend::open(args)?, source, hub)
+}
+
+/// Loads a model onto a device that is open.
+pub(crate) fn load_on(
+    backend: Backend,
+    source: ModelSource,
+    hub: &Hub,
+) -> anyhow::Result<(Backend, Model)> {
+    let model = source.load(hub, &backend.context)?;
     Ok((backend, model))
 }
 

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
+use kvr_kernels::{Context, is_cpu};
 use kvr_models::{Geometry, caches};
-use kvr_policy::{Append, KvCachePolicy, LayerCache, Queries, kernels};
+use kvr_policy::{Append, KvCachePolicy, LayerCache, Queries};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -45,9 +46,9 @@ pub struct Load {
 pub fn unfused_warning(
     geometry: &Geometry,
     policy: &dyn KvCachePolicy,
-    device: &Device,
+    context: &Context,
 ) -> Result<Option<String>, EvalError> {
-    let fused = caches(geometry, policy, 1, device)?.iter().all(|cache| cache.fused());
+    let fused = caches(geometry, policy, 1, context)?.iter().all(|cache| cache.fused());
     Ok((!fused).then(|| {
         format!(
             "attention of {} unpacks its cache tile by tile here: speeds are not those of a kernel \
@@ -79,18 +80,18 @@ pub fn time(
     geometry: &Geometry,
     load: Load,
     unfused: bool,
-    device: &Device,
+    context: &Context,
 ) -> Result<Timed, EvalError> {
     let Load { batch, held, queries, layers, rounds } = load;
     check_size(geometry, load)?;
     let sizes = Geometry { layers, ..geometry.clone() };
-    let mut caches = caches(&sizes, policy, batch, device)?;
+    let mut caches = caches(&sizes, policy, batch, context)?;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut rows = |heads: usize, tokens: usize| {
         let shape = [batch, heads, tokens, geometry.head_dim];
         let count = shape.iter().product();
         let values: Vec<f32> = (0..count).map(|_| rng.random_range(-1.0f32..1.0)).collect();
-        Tensor::<4>::from_data(TensorData::new(values, shape), device)
+        Tensor::<4>::from_data(TensorData::new(values, shape), &context.device)
     };
     let (keys, values) =
         (rows(geometry.kv_heads, STEP.min(held)), rows(geometry.kv_heads, STEP.min(held)));
@@ -104,11 +105,12 @@ pub fn time(
     let scale = 1.0 / (geometry.head_dim as f32).sqrt();
     let queries = Queries::causal(rows(geometry.query_heads, queries), held - queries, scale);
     let fused = |cache: &dyn LayerCache| cache.attend(&queries).map(|_| ());
-    let samples = sample(&caches, rounds, device, &fused)?;
-    let plain =
-        |cache: &dyn LayerCache| kernels::reference_attention(&queries, cache.view()).map(|_| ());
+    let samples = sample(&caches, rounds, &context.device, &fused)?;
+    let plain = |cache: &dyn LayerCache| {
+        Ok(kvr_kernels::attention::reference(&queries, &*cache.view()).map(|_| ())?)
+    };
     let unfused_microseconds = match unfused {
-        true => median(&sample(&caches, rounds.min(3), device, &plain)?),
+        true => median(&sample(&caches, rounds.min(3), &context.device, &plain)?),
         false => None,
     };
     Ok(Timed {
@@ -145,7 +147,7 @@ fn sample(
 ) -> Result<Vec<f64>, EvalError> {
     let mut samples = Vec::new();
     let mut repeats = 1;
-    let warm = WARM_SECONDS[usize::from(!kernels::is_cpu(device))];
+    let warm = WARM_SECONDS[usize::from(!is_cpu(device))];
     let begin = Instant::now();
     while samples.len() < rounds {
         sync(device)?;
@@ -182,7 +184,7 @@ pub fn copy_bandwidth(device: &Device) -> Result<f64, EvalError> {
     const VALUES: usize = 1 << 26;
     let bytes = 2.0 * 4.0 * VALUES as f64;
     let mut rates = Vec::new();
-    if kernels::is_cpu(device) {
+    if is_cpu(device) {
         let source = vec![1.0f32; VALUES];
         let mut target = vec![0.0f32; VALUES];
         let part = VALUES / rayon::current_num_threads();

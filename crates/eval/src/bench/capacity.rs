@@ -2,11 +2,13 @@
 //! tokens, one layer at a time, and extrapolated linearly from there.
 
 use burn::Tensor;
-use burn::tensor::{DType, Device};
+use burn::tensor::DType;
+use kvr_kernels::Context;
 use kvr_models::{Geometry, caches};
 use kvr_policy::{Append, KvCachePolicy};
 
 use crate::EvalError;
+use crate::bench::memory;
 
 /// The step in which caches grow is a divisor of this.
 const STEP: usize = 256;
@@ -29,28 +31,68 @@ pub struct Capacity {
 pub fn measure(
     geometry: &Geometry,
     policy: &dyn KvCachePolicy,
-    device: &Device,
+    context: &Context,
 ) -> Result<Capacity, EvalError> {
     let steps = Capacity::MEASURED_TO / STEP;
     let mut measured = vec![0; steps + 1];
-    let mut held = 0;
-    for layer in 0..geometry.layers {
-        // Only this layer's cache is filled; the others of the list are empty.
-        let mut cache = caches(geometry, policy, 1, device)?.remove(layer);
-        for step in 0..steps {
-            let shape = [1, geometry.kv_heads, STEP, geometry.head_dim];
-            let rows = Tensor::<4>::ones(shape, (device, DType::F32));
-            cache.append(Append { keys: rows.clone(), values: rows, position: step * STEP })?;
-            measured[step + 1] += cache.footprint().allocated;
-        }
-        held += cache.footprint().held();
-    }
+    let held = match share_of_text(policy) {
+        true => by_length(geometry, policy, context, &mut measured)?,
+        false => as_it_fills(geometry, policy, context, &mut measured)?,
+    };
     let (middle, last) = (measured[steps / 2], measured[steps]);
     Ok(Capacity {
         slope: last.saturating_sub(middle) as f64 / ((steps - steps / 2) * STEP) as f64,
         held_per_token: held as f64 / Capacity::MEASURED_TO as f64,
         measured,
     })
+}
+
+/// Whether what is held depends on how long the whole text is going to be.
+fn share_of_text(policy: &dyn KvCachePolicy) -> bool {
+    let promise = policy.promise();
+    promise.compresses_prompts || promise.budget.is_some_and(|budget| budget.tokens.is_none())
+}
+
+/// Fills one layer after the other, counts at every step, and returns the bytes held in the end.
+fn as_it_fills(
+    geometry: &Geometry,
+    policy: &dyn KvCachePolicy,
+    context: &Context,
+    measured: &mut [u64],
+) -> Result<u64, EvalError> {
+    let planned = Some(Capacity::MEASURED_TO);
+    let context = context.planned(planned);
+    let mut held = 0;
+    for layer in 0..geometry.layers {
+        // Only this layer's cache is filled; the others of the list are empty.
+        let mut cache = caches(geometry, policy, 1, &context)?.remove(layer);
+        for step in 0..measured.len() - 1 {
+            let shape = [1, geometry.kv_heads, STEP, geometry.head_dim];
+            let rows = Tensor::<4>::ones(shape, (&context.device, DType::F32));
+            cache.append(Append { keys: rows.clone(), values: rows, position: step * STEP })?;
+            measured[step + 1] += cache.footprint().allocated;
+        }
+        held += cache.footprint().held();
+    }
+    Ok(held)
+}
+
+/// Texts of half the length and of all of it, each in caches of its own, and a straight line through
+/// both: what is held is a share of the text.
+fn by_length(
+    geometry: &Geometry,
+    policy: &dyn KvCachePolicy,
+    context: &Context,
+    measured: &mut [u64],
+) -> Result<u64, EvalError> {
+    let last = measured.len() - 1;
+    let at = |tokens| memory::measure(geometry, policy, tokens, context);
+    let (half, all) = (at(last / 2 * STEP)?, at(last * STEP)?);
+    let per_step = all.allocated.saturating_sub(half.allocated) / (last - last / 2) as u64;
+    for (step, bytes) in measured.iter_mut().enumerate().skip(1) {
+        *bytes = all.allocated.saturating_sub(per_step * (last - step) as u64);
+    }
+    Ok(all.held())
 }
 
 impl Capacity {

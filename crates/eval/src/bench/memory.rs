@@ -1,9 +1,10 @@
 //! Memory: caches are filled and their live buffers counted.
 
 use burn::Tensor;
-use burn::tensor::{Device, TensorData};
+use burn::tensor::TensorData;
+use kvr_kernels::Context;
 use kvr_models::{Geometry, caches};
-use kvr_policy::{Append, Footprint, KvCachePolicy};
+use kvr_policy::{Append, Footprint, KvCachePolicy, LayerCache, Prompt};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -22,21 +23,52 @@ pub fn measure(
     geometry: &Geometry,
     policy: &dyn KvCachePolicy,
     tokens: usize,
-    device: &Device,
+    context: &Context,
 ) -> Result<Footprint, EvalError> {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let shape = [1, geometry.kv_heads, STEP, geometry.head_dim];
-    let values: Vec<f32> =
-        (0..shape.iter().product()).map(|_| rng.random_range(-1.0f32..1.0)).collect();
-    let rows = Tensor::<4>::from_data(TensorData::new(values, shape), device);
-    let mut caches = caches(geometry, policy, 1, device)?;
+    let context = context.planned(Some(tokens));
+    let compresses = policy.promise().compresses_prompts;
+    let mut caches = caches(geometry, policy, 1, &context)?;
     for cache in &mut caches {
-        for position in (0..tokens).step_by(STEP) {
-            let rows = rows.clone().narrow(2, 0, STEP.min(tokens - position));
-            cache.append(Append { keys: rows.clone(), values: rows, position })?;
-        }
+        fill(&mut **cache, &context, tokens, compresses)?;
     }
     Ok(caches.iter().map(|cache| cache.footprint()).sum())
+}
+
+/// Fills an empty cache of one sequence with random tokens; as a prompt that is complete, where the
+/// policy compresses prompts.
+pub(crate) fn fill(
+    cache: &mut dyn LayerCache,
+    context: &Context,
+    tokens: usize,
+    compresses: bool,
+) -> Result<(), EvalError> {
+    let geometry = cache.geometry().clone();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut random = |heads: usize, tokens: usize| {
+        let shape = [1, heads, tokens, geometry.head_dim];
+        let values: Vec<f32> =
+            (0..shape.iter().product()).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+        Tensor::<4>::from_data(TensorData::new(values, shape), &context.device)
+    };
+    if compresses {
+        let keys = random(geometry.kv_heads, tokens);
+        let queries = cache.needs().queries.min(tokens);
+        cache.compress(Prompt {
+            values: keys.clone(),
+            keys,
+            queries: (queries > 0).then(|| random(geometry.query_heads, queries)),
+            scale: 1.0 / (geometry.head_dim as f32).sqrt(),
+            hidden: None,
+            output_weight: None,
+        })?;
+        return Ok(());
+    }
+    let rows = random(geometry.kv_heads, STEP);
+    for position in (0..tokens).step_by(STEP) {
+        let rows = rows.clone().narrow(2, 0, STEP.min(tokens - position));
+        cache.append(Append { keys: rows.clone(), values: rows, position })?;
+    }
+    Ok(())
 }
 
 /// Bytes that f16 takes for `tokens` tokens of one sequence: two planes of two-byte values.
@@ -61,10 +93,10 @@ pub fn record(
     geometry: &Geometry,
     policy: &dyn KvCachePolicy,
     tokens: usize,
-    device: &Device,
+    context: &Context,
 ) -> Result<Memory, EvalError> {
     let cache_bytes_fp16 = fp16_bytes(geometry, tokens)?;
-    let footprint = measure(geometry, policy, tokens, device)?;
+    let footprint = measure(geometry, policy, tokens, context)?;
     Ok(Memory {
         memory_ctx: tokens,
         cache_bytes_held: footprint.held(),

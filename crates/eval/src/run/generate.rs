@@ -86,7 +86,7 @@ pub fn generate(
     let mut rng = ChaCha8Rng::seed_from_u64(sampling.seed);
     let mut out = Generated::default();
     let start = Instant::now();
-    session.reset();
+    session.plan(prompt.len())?;
     let mut logits = session.prefill(prompt, limits.batch)?;
     let wanted = limits.tokens.min(limits.ctx - prompt.len());
     let mut decode_start = Instant::now();

@@ -69,7 +69,8 @@ pub fn evaluate(
     progress: &mut dyn FnMut(),
 ) -> Result<Vec<Outcome>, EvalError> {
     let decoder = &model.decoder;
-    let sessions = policies.iter().map(|policy| Session::new(decoder, policy, mode));
+    let planned = plan.windows.first().map_or(1, |window| mode.planned(window));
+    let sessions = policies.iter().map(|policy| Session::new(decoder, policy, mode, planned));
     let mut sessions = sessions.collect::<Result<Vec<_>, _>>()?;
     let mut outcomes = vec![Outcome::default(); policies.len()];
     let mut row = 0;

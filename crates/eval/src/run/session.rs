@@ -13,23 +13,43 @@ use crate::run::protocols::Window;
 /// One sequence of a model with the caches of one policy.
 pub struct Session<'a> {
     decoder: &'a Decoder,
+    policy: Arc<dyn KvCachePolicy>,
+    /// The length of the text that the caches were made for.
+    planned: usize,
     caches: Vec<Box<dyn LayerCache>>,
     tokens: usize,
     mode: Mode,
 }
 
 impl<'a> Session<'a> {
-    /// Empty caches, read as `mode` says.
+    /// Empty caches, read as `mode` says, for a text whose length is `planned`: that of the prompt
+    /// where prompts are compressed, else all of it.
     ///
     /// # Errors
-    /// When the policy can't serve the model.
+    /// When the policy can't serve the model, or makes no sense in this mode.
     pub fn new(
         decoder: &'a Decoder,
         policy: &Arc<dyn KvCachePolicy>,
         mode: Mode,
+        planned: usize,
     ) -> Result<Self, EvalError> {
-        let caches = decoder.caches(&*mode.wrap(policy), 1)?;
-        Ok(Self { decoder, caches, tokens: 0, mode })
+        mode.serves(&**policy)?;
+        let policy = mode.wrap(policy);
+        let caches = decoder.caches(&*policy, 1, Some(planned))?;
+        Ok(Self { decoder, policy, planned, caches, tokens: 0, mode })
+    }
+
+    /// Empties the caches for another text, whose length is `planned`.
+    ///
+    /// # Errors
+    /// When the policy can't serve a text of this length.
+    pub fn plan(&mut self, planned: usize) -> Result<(), EvalError> {
+        self.reset();
+        if planned != self.planned {
+            self.caches = self.decoder.caches(&*self.policy, 1, Some(planned))?;
+            self.planned = planned;
+        }
+        Ok(())
     }
 
     /// Forgets everything and gives the memory of the caches back.
@@ -48,12 +68,14 @@ impl<'a> Session<'a> {
         self.caches.iter().map(|cache| cache.footprint()).sum()
     }
 
-    /// Appends `tokens` in one step: the final hidden states, `[S, hidden]`.
+    /// Appends `tokens` in one step: the final hidden states, `[S, hidden]`. With `ends_prompt` the
+    /// prompt is complete with them.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary, or the device fails; reset before the next step.
-    pub fn advance(&mut self, tokens: &[u32]) -> Result<Tensor<2>, EvalError> {
-        let hidden = self.decoder.forward(tokens, 1, self.tokens, &mut self.caches)?;
+    /// When a token is not in the vocabulary, or the device fails; reset before going on.
+    pub fn advance(&mut self, tokens: &[u32], ends_prompt: bool) -> Result<Tensor<2>, EvalError> {
+        let (at, caches) = (self.tokens, &mut self.caches);
+        let hidden = self.decoder.forward(tokens, 1, at, ends_prompt, caches)?;
         self.tokens += tokens.len();
         Ok(hidden)
     }
@@ -68,7 +90,16 @@ impl<'a> Session<'a> {
         tokens: &[u32],
         wanted: std::ops::Range<usize>,
     ) -> Result<Vec<f32>, EvalError> {
-        let hidden = self.advance(tokens)?;
+        self.step_of(tokens, wanted, false)
+    }
+
+    fn step_of(
+        &mut self,
+        tokens: &[u32],
+        wanted: std::ops::Range<usize>,
+        ends_prompt: bool,
+    ) -> Result<Vec<f32>, EvalError> {
+        let hidden = self.advance(tokens, ends_prompt)?;
         if wanted.is_empty() {
             // Waits for the device, so that times include its work.
             sync(self.decoder)?;
@@ -77,8 +108,8 @@ impl<'a> Session<'a> {
         logits(self.decoder, hidden.narrow(0, wanted.start, wanted.len()))
     }
 
-    /// Appends `tokens`, at most `batch` a step: the logits after the last, `[vocabulary]`. None of
-    /// no tokens.
+    /// Appends a prompt, at most `batch` tokens a step: the logits after the last, `[vocabulary]`.
+    /// None of no tokens.
     ///
     /// # Errors
     /// As [`advance`](Self::advance).
@@ -88,7 +119,7 @@ impl<'a> Session<'a> {
         for step in tokens.chunks(batch.max(1)) {
             left -= step.len();
             let wanted = if left == 0 { step.len() - 1..step.len() } else { 0..0 };
-            logits = self.step(step, wanted)?;
+            logits = self.step_of(step, wanted, left == 0)?;
         }
         Ok(logits)
     }
@@ -99,10 +130,12 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`advance`](Self::advance).
     pub fn run(&mut self, window: &Window, batch: usize) -> Result<Tensor<2>, EvalError> {
-        self.reset();
+        self.plan(self.mode.planned(window))?;
         let mut pieces = Vec::new();
+        let prompt = self.mode.prompt(window);
         for step in self.mode.steps(window, batch) {
-            let hidden = self.advance(&window.tokens[step.clone()])?;
+            let ends_prompt = prompt == Some(step.end);
+            let hidden = self.advance(&window.tokens[step.clone()], ends_prompt)?;
             let from = window.scored.start.clamp(step.start, step.end);
             if from < step.end {
                 pieces.push(hidden.narrow(0, from - step.start, step.end - from));

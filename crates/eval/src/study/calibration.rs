@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::Tensor;
+use kvr_policy::evict::host;
+use kvr_policy::wrap::{Wrap, Wrapped, rope_of};
 use kvr_policy::{
-    Append, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError,
-    Promise, Rope,
+    Append, Context, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Promise,
+    Rope,
 };
 
 use crate::EvalError;
@@ -21,17 +23,20 @@ pub fn rows(
     policy: Arc<dyn KvCachePolicy>,
     progress: &mut dyn FnMut(),
 ) -> Result<Vec<LayerRows>, EvalError> {
-    let rows = Arc::new(Mutex::new(Vec::new()));
+    let rows: Watch = Arc::new(Mutex::new(Ok(Vec::new())));
     let watching: Arc<dyn KvCachePolicy> = Arc::new(Watching { policy, rows: rows.clone() });
     experiment.feed(&watching, progress)?;
     let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(std::mem::take(&mut rows))
+    Ok(std::mem::replace(&mut *rows, Ok(Vec::new()))?)
 }
+
+/// What was seen so far, or why no more can be.
+type Watch = Arc<Mutex<Result<Vec<LayerRows>, PolicyError>>>;
 
 /// Another policy, watched.
 struct Watching {
     policy: Arc<dyn KvCachePolicy>,
-    rows: Arc<Mutex<Vec<LayerRows>>>,
+    rows: Watch,
 }
 
 impl KvCachePolicy for Watching {
@@ -39,13 +44,14 @@ impl KvCachePolicy for Watching {
         self.policy.name()
     }
 
-    fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {
-        let rope = layer.rope.clone().ok_or_else(|| PolicyError::Unsupported {
-            what: "this model's position embedding is not known to policies".to_owned(),
-            mend: "calibrate on a model with RoPE in halves".to_owned(),
-        })?;
-        let inner = self.policy.layer(layer)?;
-        Ok(Box::new(Watched { inner, rope, rows: self.rows.clone() }))
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
+        let inner = self.policy.layer(layer, context)?;
+        let rope = rope_of(layer)?;
+        Ok(Box::new(Wrapped(Watched { inner, rope, rows: self.rows.clone() })))
     }
 
     fn promise(&self) -> Promise {
@@ -56,42 +62,43 @@ impl KvCachePolicy for Watching {
 struct Watched {
     inner: Box<dyn LayerCache>,
     rope: Rope,
-    rows: Arc<Mutex<Vec<LayerRows>>>,
+    rows: Watch,
 }
 
 /// `[1, Hkv, S, D]` to the numbers of `[S, Hkv, D]`.
 fn by_token(rows: Tensor<4>) -> Result<Vec<f32>, PolicyError> {
-    let data = rows.swap_dims(1, 2).into_data().try_into_vec::<f32>();
-    data.map_err(|e| PolicyError::Device(format!("{e:?}")))
+    host(rows.swap_dims(1, 2))
 }
 
-impl LayerCache for Watched {
-    fn geometry(&self) -> &LayerGeometry {
-        self.inner.geometry()
-    }
-
-    fn append(&mut self, new: Append) -> Result<(), PolicyError> {
-        let keys = by_token(self.rope.turn(new.keys.clone(), new.position, true))?;
+impl Watched {
+    fn take(&self, new: &Append) -> Result<(), PolicyError> {
+        let keys = by_token(self.rope.inverse(new.keys.clone(), new.position))?;
         let values = by_token(new.values.clone())?;
         let LayerGeometry { layer, kv_heads, head_dim, .. } = *self.inner.geometry();
         let mut all = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(all) = &mut *all else { return Ok(()) };
         while all.len() <= layer {
             all.push(LayerRows { kv_heads, head_dim, ..LayerRows::default() });
         }
         all[layer].keys.extend(keys);
         all[layer].values.extend(values);
-        self.inner.append(new)
+        Ok(())
+    }
+}
+
+impl Wrap for Watched {
+    fn inner(&self) -> &dyn LayerCache {
+        &*self.inner
     }
 
-    fn view(&self) -> &dyn CacheView {
-        self.inner.view()
+    fn inner_mut(&mut self) -> &mut dyn LayerCache {
+        &mut *self.inner
     }
 
-    fn footprint(&self) -> Footprint {
-        self.inner.footprint()
-    }
-
-    fn reset(&mut self) {
-        self.inner.reset();
+    fn store(&self, new: Append) -> Append {
+        if let Err(error) = self.take(&new) {
+            *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = Err(error);
+        }
+        new
     }
 }

@@ -4,9 +4,7 @@ use burn::Tensor;
 use kvr_policy::{Append, LayerCache, PolicyError, Step};
 
 use super::linear::Linear;
-use crate::kernels::heads::{self, Angles, HeadShape};
-use crate::kernels::norm::rms_norm;
-use crate::kernels::swiglu::swiglu;
+use kvr_kernels::layers::{Angles, HeadShape, rms_norm, split_heads, swiglu};
 
 /// The weights of one layer. Query, key and value projections are one matrix, gate and up another.
 #[derive(Debug)]
@@ -27,15 +25,22 @@ impl Block {
         x: Tensor<2>,
         shape: HeadShape,
         angles: &Angles,
-        position: usize,
+        (position, ends_prompt): (usize, bool),
         cache: &mut dyn LayerCache,
     ) -> Result<Tensor<2>, PolicyError> {
         let HeadShape { batch, steps, query_heads, head_dim, .. } = shape;
         let normed = rms_norm(x.clone(), &self.attention_norm, self.norm_eps);
-        let [queries, keys, values] = heads::split(self.qkv.forward(normed), shape, angles);
+        let needs = cache.needs();
+        let hidden = needs.hidden.then(|| {
+            let width = normed.dims()[1];
+            normed.clone().reshape([batch, steps, width])
+        });
+        let output_weight = needs.output_weight.then(|| self.output.weight());
+        let [queries, keys, values] = split_heads(self.qkv.forward(normed), shape, angles);
         let scale = 1.0 / (head_dim as f32).sqrt();
         let new = Append { keys, values, position };
-        let attended = cache.step(Step { new, queries, scale })?;
+        let attended =
+            cache.step(Step { new, queries, scale, ends_prompt, hidden, output_weight })?;
         // [B, Hq, S, D] to [B·S, Hq·D]
         let attended = attended.swap_dims(1, 2).reshape([batch * steps, query_heads * head_dim]);
         let x = x + self.output.forward(attended);

@@ -1,6 +1,7 @@
 //! A decoder from weights, wherever these come from.
 
 use burn::tensor::Device;
+use kvr_kernels::Context;
 
 use super::Decoder;
 use super::block::Block;
@@ -19,11 +20,12 @@ pub(crate) fn decoder(
     spec: &ModelSpec,
     names: &WeightNames,
     weights: &mut dyn Weights,
-    device: &Device,
+    context: &Context,
 ) -> Result<Decoder, ModelError> {
     let g = &spec.geometry;
     let (hidden, inner, d) = (spec.hidden_size, spec.intermediate_size, g.head_dim);
     let (q, kv) = (g.query_heads * d, g.kv_heads * d);
+    let device = &context.device;
     let mut source = Source { weights, device };
     let embedding =
         source.weights.matrix(&format!("{}.weight", names.embedding), [spec.vocab_size, hidden])?;
@@ -56,7 +58,7 @@ pub(crate) fn decoder(
         embedding: embedding.tensor(&Device::flex()),
         rope: Rope::new(d, spec.rope_theta, spec.rope_scaling),
         spec: spec.clone(),
-        device: device.clone(),
+        context: context.clone(),
         blocks,
         final_norm,
         head,

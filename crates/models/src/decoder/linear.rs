@@ -1,8 +1,9 @@
 //! A weight that may be stored in several pieces.
 
 use burn::Tensor;
+use burn::tensor::DType;
 
-use crate::kernels;
+use kvr_kernels::linear::linear;
 
 /// `y = x · Wᵀ + b`. The pieces of `W` `[out, in]` follow each other along `out`: a GPU limits how
 /// much one buffer may hold.
@@ -16,9 +17,9 @@ impl Linear {
     /// `[N, in]` to `[N, out]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let y = match self.pieces.as_slice() {
-            [whole] => kernels::linear::linear(x, whole),
+            [whole] => linear(x, whole),
             pieces => {
-                let parts = pieces.iter().map(|w| kernels::linear::linear(x.clone(), w));
+                let parts = pieces.iter().map(|w| linear(x.clone(), w));
                 Tensor::cat(parts.collect(), 1)
             }
         };
@@ -26,5 +27,11 @@ impl Linear {
             Some(bias) => y + bias.clone().unsqueeze(),
             None => y,
         }
+    }
+
+    /// The whole matrix in f32, `[out, in]`.
+    pub(crate) fn weight(&self) -> Tensor<2> {
+        let pieces = self.pieces.iter().map(|piece| piece.clone().cast(DType::F32));
+        Tensor::cat(pieces.collect(), 0)
     }
 }

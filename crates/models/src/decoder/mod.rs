@@ -7,14 +7,14 @@ pub(crate) mod rope;
 
 use burn::Tensor;
 use burn::tensor::{DType, Device, Int, TensorData};
+use kvr_kernels::Context;
+use kvr_kernels::layers::{HeadShape, rms_norm};
 use kvr_policy::{KvCachePolicy, LayerCache, LayerGeometry};
 
 use self::block::Block;
 use self::linear::Linear;
 use self::rope::Rope;
 use crate::ModelError;
-use crate::kernels::heads::HeadShape;
-use crate::kernels::norm::rms_norm;
 use crate::spec::{Geometry, ModelSpec};
 
 pub use self::rope::RopeScaling;
@@ -23,7 +23,7 @@ pub use self::rope::RopeScaling;
 #[derive(Debug)]
 pub struct Decoder {
     spec: ModelSpec,
-    device: Device,
+    context: Context,
     /// `[vocabulary, hidden]`. Stays on the CPU: rows are looked up, and a GPU may not bind it.
     embedding: Tensor<2>,
     blocks: Vec<Block>,
@@ -38,12 +38,18 @@ impl Decoder {
         &self.spec
     }
 
-    /// Where the weights live.
-    pub fn device(&self) -> &Device {
-        &self.device
+    /// Where the weights and the caches live.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
-    /// Empty caches for `batch` sequences, one a layer.
+    /// The device of [`Self::context`].
+    pub fn device(&self) -> &Device {
+        &self.context.device
+    }
+
+    /// Empty caches for `batch` sequences, one a layer, of texts of `planned` tokens where that is
+    /// known: what a policy holds as a share is a share of it.
     ///
     /// # Errors
     /// When the policy can't serve this model.
@@ -51,11 +57,14 @@ impl Decoder {
         &self,
         policy: &dyn KvCachePolicy,
         batch: usize,
+        planned: Option<usize>,
     ) -> Result<Vec<Box<dyn LayerCache>>, ModelError> {
-        layers(&self.spec.geometry, &self.rope, policy, batch, &self.device)
+        let context = self.context.planned(planned);
+        layers(&self.spec.geometry, &self.rope, policy, batch, &context)
     }
 
-    /// One step: `tokens` `[B, S]`, row-major, at positions from `position` on.
+    /// One step: `tokens` `[B, S]`, row-major, at positions from `position` on; with `ends_prompt`
+    /// they are the last of the prompt.
     ///
     /// Returns the final hidden states after the last norm, `[B·S, hidden]`; [`Self::logits`]
     /// makes logits of those rows that are wanted.
@@ -67,6 +76,7 @@ impl Decoder {
         tokens: &[u32],
         batch: usize,
         position: usize,
+        ends_prompt: bool,
         caches: &mut [Box<dyn LayerCache>],
     ) -> Result<Tensor<2>, ModelError> {
         if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
@@ -81,7 +91,7 @@ impl Decoder {
         let angles = self.rope.angles(position, steps);
         let mut x = self.embed(tokens)?;
         for (block, cache) in self.blocks.iter().zip(caches) {
-            x = block.forward(x, shape, &angles, position, &mut **cache)?;
+            x = block.forward(x, shape, &angles, (position, ends_prompt), &mut **cache)?;
         }
         Ok(rms_norm(x, &self.final_norm, self.spec.norm_eps))
     }
@@ -103,7 +113,7 @@ impl Decoder {
         let cpu = self.embedding.device();
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), (&cpu, DType::I32));
         let rows = self.embedding.clone().select(0, ids).cast(DType::F32);
-        Ok(if cpu == self.device { rows } else { rows.to_device(&self.device) })
+        Ok(if cpu == self.context.device { rows } else { rows.to_device(&self.context.device) })
     }
 }
 
@@ -116,10 +126,10 @@ pub fn caches(
     geometry: &Geometry,
     policy: &dyn KvCachePolicy,
     batch: usize,
-    device: &Device,
+    context: &Context,
 ) -> Result<Vec<Box<dyn LayerCache>>, ModelError> {
     let rope = Rope::new(geometry.head_dim, 1e4, RopeScaling::None);
-    layers(geometry, &rope, policy, batch, device)
+    layers(geometry, &rope, policy, batch, context)
 }
 
 fn layers(
@@ -127,7 +137,7 @@ fn layers(
     rope: &Rope,
     policy: &dyn KvCachePolicy,
     batch: usize,
-    device: &Device,
+    context: &Context,
 ) -> Result<Vec<Box<dyn LayerCache>>, ModelError> {
     let layer = |layer| LayerGeometry {
         layer,
@@ -137,8 +147,6 @@ fn layers(
         kv_heads: geometry.kv_heads,
         head_dim: geometry.head_dim,
         rope: Some(rope.for_policies()),
-        device: device.clone(),
-        matrices: None,
     };
-    (0..geometry.layers).map(|l| Ok(policy.layer(&layer(l))?)).collect()
+    (0..geometry.layers).map(|l| Ok(policy.layer(&layer(l), context)?)).collect()
 }

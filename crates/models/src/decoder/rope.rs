@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernels::heads::Angles;
+use kvr_kernels::layers::Angles;
 
 /// How wavelengths are stretched for contexts longer than the model was trained on.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,7 +2,7 @@
 
 use burn::Tensor;
 use burn::tensor::{Bytes, DType, Device, TensorData};
-use kvr_policy::kernels::is_cpu;
+use kvr_kernels::is_cpu;
 
 /// A dense matrix `[rows, columns]` in the type it has on disk.
 #[derive(Debug, Clone)]

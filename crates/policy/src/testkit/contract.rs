@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use burn::Tensor;
 use burn::tensor::Device;
+use kvr_kernels::formats::F32;
 
 use super::rows::Rows;
 use super::{Failure, heap};
-use crate::formats::F32;
-use crate::packed::{PackedCache, Side};
-use crate::wrap::per_head::host;
-use crate::{Append, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Rope, Step};
+use crate::evict::host;
+use crate::{
+    Append, Context, KvCachePolicy, LayerCache, LayerGeometry, PackedCache, PolicyError, Prompt,
+    Rope, Side, Step,
+};
 
 /// Tokens of a run: more than two pages, and no multiple of any block.
 const TOKENS: usize = 531;
@@ -35,14 +37,21 @@ const STRUCTS: u64 = 4096;
 ///   where the policy promises to be streaming-exact;
 /// - reset gives the memory back, and a replay is equal to the bit;
 /// - sequences of a batch do not influence each other;
+/// - a prompt that is compressed at its end leaves ascending positions of its own tokens, and what
+///   comes after it is held behind them;
 /// - what does not fit is refused, and leaves the cache as it was.
 ///
 /// # Errors
 /// The first rule that the policy breaks, and where.
 pub fn check(policy: &dyn KvCachePolicy) -> Result<(), Failure> {
     let _turn = heap::alone();
-    let geometry = geometry(&Device::flex());
-    let kit = Kit { policy, rows: Rows::random(&geometry, TOKENS, 7), geometry };
+    let (geometry, context) = (geometry(), context());
+    let kit = Kit {
+        policy,
+        rows: Rows::random(&geometry, &context.device, TOKENS, 7),
+        geometry,
+        context,
+    };
     let first = kit.run(&mut *kit.cache()?, TOKENS)?;
     // On one thread of its own: what threads keep for later would be counted as the cache's.
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
@@ -51,6 +60,7 @@ pub fn check(policy: &dyn KvCachePolicy) -> Result<(), Failure> {
     kit.steps(&first)?;
     kit.replay(&first)?;
     kit.batch(&first)?;
+    kit.prompt()?;
     kit.errors()
 }
 
@@ -59,19 +69,29 @@ pub fn check(policy: &dyn KvCachePolicy) -> Result<(), Failure> {
 /// # Errors
 /// Where its outputs differ.
 pub fn check_dense(policy: &dyn KvCachePolicy) -> Result<(), Failure> {
-    let geometry = geometry(&Device::flex());
-    let kit = Kit { policy, rows: Rows::random(&geometry, TOKENS, 11), geometry };
+    let (geometry, context) = (geometry(), context());
+    let kit = Kit {
+        policy,
+        rows: Rows::random(&geometry, &context.device, TOKENS, 11),
+        geometry,
+        context,
+    };
     let rule = "a lossless policy equals dense attention";
     let side = || Side::per_token(Arc::new(F32));
-    let dense = PackedCache::new(&kit.geometry, side(), side());
+    let dense = PackedCache::new(&kit.geometry, &kit.context, side(), side());
     let mut dense = dense.map_err(|e| kit.fail(rule, e.to_string()))?;
     let want = kit.run(&mut dense, 300)?;
     let got = kit.run(&mut *kit.cache()?, 300)?;
     kit.same(rule, &got, &want, ROUNDING)
 }
 
+/// The device and the length of the text that rules are checked on.
+pub fn context() -> Context {
+    Context::new(&Device::flex()).planned(Some(TOKENS))
+}
+
 /// The layer that rules are checked on: two sequences, two query heads to a key-value head.
-pub fn geometry(device: &Device) -> LayerGeometry {
+pub fn geometry() -> LayerGeometry {
     let frequencies = (0..32).map(|i| 1e4f32.powf(-i as f32 / 32.0)).collect();
     LayerGeometry {
         layer: 1,
@@ -81,14 +101,13 @@ pub fn geometry(device: &Device) -> LayerGeometry {
         kv_heads: 2,
         head_dim: 64,
         rope: Some(Rope { frequencies }),
-        device: device.clone(),
-        matrices: None,
     }
 }
 
 struct Kit<'a> {
     policy: &'a dyn KvCachePolicy,
     geometry: LayerGeometry,
+    context: Context,
     rows: Rows,
 }
 
@@ -104,7 +123,7 @@ impl Kit<'_> {
     }
 
     fn cache(&self) -> Result<Box<dyn LayerCache>, Failure> {
-        let cache = self.policy.layer(&self.geometry);
+        let cache = self.policy.layer(&self.geometry, &self.context);
         cache.map_err(|e| self.fail("a cache can be made", e.to_string()))
     }
 
@@ -127,7 +146,7 @@ impl Kit<'_> {
 
     /// What must hold when `seen` tokens have come.
     fn after(&self, cache: &dyn LayerCache, seen: usize) -> Result<(), Failure> {
-        let budget = self.policy.promise().budget.map_or(seen, |budget| budget.tokens(seen));
+        let budget = self.policy.promise().budget.map_or(seen, |budget| budget.of(TOKENS));
         let kv_heads = self.geometry.kv_heads;
         for sequence in 0..self.geometry.batch {
             let mut held = 0;
@@ -232,6 +251,7 @@ impl Kit<'_> {
             let alone = Kit {
                 policy: self.policy,
                 geometry: self.geometry.part(1, self.geometry.kv_heads),
+                context: self.context.clone(),
                 rows: self.rows.sequence(sequence),
             };
             let run = alone.run(&mut *alone.cache()?, TOKENS)?;
@@ -241,6 +261,38 @@ impl Kit<'_> {
             let failed = |f: Failure| Failure { head: f.head.map(|(_, h)| (sequence, h)), ..f };
             let rule = "sequences of a batch do not influence each other";
             alone.same(rule, &run, &together, ROUNDING).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// A prompt is compressed, and tokens come after it.
+    fn prompt(&self) -> Result<(), Failure> {
+        let rule = "a prompt can be compressed and gone on from";
+        let (prompt, after) = (TOKENS - 9, 9);
+        let failed = |e: PolicyError| self.fail(rule, e.to_string());
+        let mut cache = self.cache()?;
+        let Step { new: Append { keys, values, .. }, queries, scale, .. } =
+            self.rows.step(0, prompt);
+        let queries = Some(queries);
+        let all = Prompt { keys, values, queries, scale, hidden: None, output_weight: None };
+        if cache.needs().hidden || cache.needs().output_weight {
+            // The kit has a layer's rows and no model around it.
+            return Ok(());
+        }
+        cache.compress(all).map_err(failed)?;
+        self.after(&*cache, prompt)?;
+        let before = cache.view().positions(0, 0);
+        let output = cache.step(self.rows.step(prompt, after)).and_then(host).map_err(failed)?;
+        if let Some(bad) = output.iter().find(|x| !x.is_finite()) {
+            return Err(self.fail(rule, format!("an output is {bad}")));
+        }
+        self.after(&*cache, TOKENS)?;
+        let held = cache.view().positions(0, 0);
+        let newest = held.last() == Some(&(TOKENS - 1));
+        let known = held.iter().all(|at| before.contains(at) || *at >= prompt);
+        if !newest || !known {
+            let what = format!("{before:?} of the prompt, then {held:?}");
+            return Err(self.fail(rule, what));
         }
         Ok(())
     }

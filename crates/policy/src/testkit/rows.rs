@@ -1,7 +1,7 @@
 //! Random rows that stand for a text: the same token has the same rows whatever the step.
 
 use burn::Tensor;
-use burn::tensor::TensorData;
+use burn::tensor::{Device, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -16,8 +16,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// `tokens` tokens for a geometry, made by a seed.
-    pub fn random(geometry: &LayerGeometry, tokens: usize, seed: u64) -> Self {
+    /// `tokens` tokens for a geometry on a device, made by a seed.
+    pub fn random(geometry: &LayerGeometry, device: &Device, tokens: usize, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let d = geometry.head_dim;
         let mut rows = |heads: usize| {
@@ -29,7 +29,7 @@ impl Rows {
                     if i % d == 5 { 4.0 * v + 3.0 } else { v }
                 })
                 .collect();
-            Tensor::from_data(TensorData::new(values, shape), &geometry.device)
+            Tensor::from_data(TensorData::new(values, shape), device)
         };
         Self {
             keys: rows(geometry.kv_heads),
@@ -45,11 +45,9 @@ impl Rows {
 
     /// The step of `count` tokens from `position` on.
     pub fn step(&self, position: usize, count: usize) -> Step {
-        let whole = Step {
-            new: Append { keys: self.keys.clone(), values: self.values.clone(), position },
-            queries: self.queries.clone(),
-            scale: 1.0 / (self.keys.dims()[3] as f32).sqrt(),
-        };
+        let new = Append { keys: self.keys.clone(), values: self.values.clone(), position };
+        let scale = 1.0 / (self.keys.dims()[3] as f32).sqrt();
+        let whole = Step::new(new, self.queries.clone(), scale);
         whole.part(position..position + count, position)
     }
 

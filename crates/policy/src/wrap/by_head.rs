@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use burn::Tensor;
-
-use crate::view::beside;
-use crate::{
-    Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError,
-    Queries, Step, Tile,
+use kvr_kernels::{
+    Append, Beside, CacheView, Context, Footprint, LayerGeometry, PartialAttention, Queries,
 };
+
+use crate::prompt::{Needs, Prompt};
+use crate::{KvCachePolicy, LayerCache, PolicyError, Step};
 
 /// Caches of neighbouring key-value heads of one layer.
 pub(crate) struct ByHead {
@@ -26,22 +26,17 @@ impl ByHead {
     /// Caches for runs of heads: a policy and how many heads it keeps, in order.
     pub(crate) fn cache<'a>(
         layer: &LayerGeometry,
+        context: &Context,
         runs: impl Iterator<Item = (&'a dyn KvCachePolicy, usize)>,
     ) -> Result<Box<dyn LayerCache>, PolicyError> {
         let mut start = 0;
         let parts = runs.map(|(policy, count)| {
             let heads = start..start + count;
             start += count;
-            Ok(Part { cache: policy.layer(&layer.part(layer.batch, count))?, heads })
+            Ok(Part { cache: policy.layer(&layer.part(layer.batch, count), context)?, heads })
         });
         let parts = parts.collect::<Result<_, PolicyError>>()?;
         Ok(Box::new(Self { parts, geometry: layer.clone() }))
-    }
-
-    fn part(&self, head: usize) -> (&Part, usize) {
-        let part = self.parts.iter().find(|part| part.heads.contains(&head));
-        let part = part.unwrap_or(&self.parts[0]);
-        (part, head - part.heads.start)
     }
 }
 
@@ -68,8 +63,9 @@ impl LayerCache for ByHead {
         Ok(())
     }
 
-    fn view(&self) -> &dyn CacheView {
-        self
+    fn view(&self) -> Box<dyn CacheView + '_> {
+        let parts = self.parts.iter().map(|part| (part.cache.view(), part.heads.len()));
+        Box::new(Beside::heads(parts.collect()))
     }
 
     fn footprint(&self) -> Footprint {
@@ -84,17 +80,20 @@ impl LayerCache for ByHead {
         self.parts.iter().all(|part| part.cache.fused())
     }
 
-    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
+    fn attend(&self, queries: &Queries) -> Result<PartialAttention, PolicyError> {
         let group = self.geometry.query_heads / self.geometry.kv_heads;
         let parts = self.parts.iter().map(|Part { cache, heads: kv }| {
             let range = kv.start * group..kv.end * group;
             let queries = Queries { queries: heads(&queries.queries, &range), ..queries.clone() };
-            let Attended { output, log_sum } = cache.attend(&queries)?;
-            Ok((output, log_sum))
+            let PartialAttention { output, log_sum_exp } = cache.attend(&queries)?;
+            Ok((output, log_sum_exp))
         });
-        let (outputs, log_sums) =
+        let (outputs, log_sum_exps) =
             parts.collect::<Result<Vec<_>, PolicyError>>()?.into_iter().unzip();
-        Ok(Attended { output: Tensor::cat(outputs, 1), log_sum: Tensor::cat(log_sums, 1) })
+        Ok(PartialAttention {
+            output: Tensor::cat(outputs, 1),
+            log_sum_exp: Tensor::cat(log_sum_exps, 1),
+        })
     }
 
     fn step(&mut self, step: Step) -> Result<Tensor<4>, PolicyError> {
@@ -109,38 +108,28 @@ impl LayerCache for ByHead {
         // All parts must be able to, before one of them changes; an empty cache keeps nothing.
         self.parts.iter_mut().try_for_each(|part| part.cache.keep(kept))
     }
-}
 
-impl CacheView for ByHead {
-    fn tokens(&self) -> usize {
-        self.parts.iter().map(|part| part.cache.view().tokens()).max().unwrap_or(0)
+    fn needs(&self) -> Needs {
+        self.parts.iter().fold(Needs::default(), |all, part| all.union(part.cache.needs()))
     }
 
-    fn tiles(&self) -> usize {
-        self.parts.iter().map(|part| part.cache.view().tiles()).max().unwrap_or(0)
-    }
-
-    fn tile_tokens(&self, index: usize) -> Range<usize> {
-        let longest = self.parts.iter().max_by_key(|part| part.cache.view().tokens());
-        longest.map_or(0..0, |part| part.cache.view().tile_tokens(index))
-    }
-
-    fn tile(&self, index: usize) -> Result<Tile, PolicyError> {
-        let tiles = self.parts.iter().map(|part| part.cache.view().tile(index));
-        let tiles = tiles.collect::<Result<Vec<Tile>, _>>()?;
-        let start = tiles[0].tokens.start;
-        if let Some(other) = tiles.iter().find(|tile| tile.tokens.start != start) {
-            return Err(PolicyError::Shape {
-                what: "tile",
-                expected: format!("tokens from {start} on of every head"),
-                got: format!("{:?}", other.tokens),
-            });
+    fn compress(&mut self, prompt: Prompt) -> Result<(), PolicyError> {
+        let group = self.geometry.query_heads / self.geometry.kv_heads;
+        for Part { cache, heads: kv } in &mut self.parts {
+            let query_heads = kv.start * group..kv.end * group;
+            let d = self.geometry.head_dim;
+            let columns = (query_heads.start * d, query_heads.len() * d);
+            cache.compress(Prompt {
+                keys: heads(&prompt.keys, kv),
+                values: heads(&prompt.values, kv),
+                queries: prompt.queries.as_ref().map(|queries| heads(queries, &query_heads)),
+                output_weight: prompt
+                    .output_weight
+                    .as_ref()
+                    .map(|weight| weight.clone().narrow(1, columns.0, columns.1)),
+                ..prompt.clone()
+            })?;
         }
-        Ok(beside(tiles, 1))
-    }
-
-    fn positions(&self, sequence: usize, head: usize) -> Vec<usize> {
-        let (part, head) = self.part(head);
-        part.cache.view().positions(sequence, head)
+        Ok(())
     }
 }

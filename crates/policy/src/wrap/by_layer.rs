@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::by_head::ByHead;
 use super::selector::Selector;
 use crate::method::{Method, Nested, Setting};
-use crate::{KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise, Registry, notation};
+use crate::{
+    Context, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise, Registry, notation,
+};
 
 /// The settings of `by-layer`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -172,13 +174,18 @@ impl KvCachePolicy for ByLayer {
         let budget = promises[0].budget;
         Promise {
             streaming_exact: promises.iter().all(|p| p.streaming_exact),
-            settled: promises.iter().all(|p| p.settled),
+            append_only: promises.iter().all(|p| p.append_only),
+            compresses_prompts: promises.iter().any(|p| p.compresses_prompts),
             // Where parts differ there is no one number.
             budget: budget.filter(|budget| promises.iter().all(|p| p.budget == Some(*budget))),
         }
     }
 
-    fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
         self.check(layer)?;
         let of_head = |head: usize| {
             let selects = |rule: &&Rule| {
@@ -191,8 +198,12 @@ impl KvCachePolicy for ByLayer {
         // Neighbours with one policy share a cache; mostly that is the whole layer.
         let runs: Vec<_> = heads.chunk_by(|a, b| Arc::ptr_eq(a, b)).collect();
         match runs.as_slice() {
-            [whole] => whole[0].layer(layer),
-            parts => ByHead::cache(layer, parts.iter().map(|part| (part[0].as_ref(), part.len()))),
+            [whole] => whole[0].layer(layer, context),
+            parts => ByHead::cache(
+                layer,
+                context,
+                parts.iter().map(|part| (part[0].as_ref(), part.len())),
+            ),
         }
     }
 }

@@ -1,26 +1,24 @@
 //! A Hadamard rotation around another policy: outlier channels are spread before they are quantised.
 //!
 //! Sources: QuaRot (Ashkboos et al. 2024) rotates queries and keys after RoPE, and values; llama.cpp
-//! does so for quantised caches. Queries turn with the keys, so scores stay what they are; values
-//! are turned back after attention. The matrix is Sylvester's, of the largest power of two that
+//! does so for quantised caches. Queries rotate with the keys, so scores stay what they are; values
+//! are rotated back after attention. The matrix is Sylvester's, of the largest power of two that
 //! divides head_dim, with `signs` multiplied by random signs first (as in QuIP# and TurboQuant).
 //!
 //! Deviation: QuaRot folds the rotation of values into the weights; here it is computed.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
+use kvr_kernels::{Append, Context, LayerGeometry, Tile};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::wrapped::{Wrap, Wrapped};
 use crate::method::{Method, Nested, Setting};
-use crate::{
-    Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError,
-    Promise, Queries, Registry, Step, Tile,
-};
+use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry};
 
 /// The settings of a rotation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,12 +74,18 @@ impl KvCachePolicy for Rotated {
         Rotate::NAME.to_owned()
     }
 
-    fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {
-        let turn = Turn::new(layer.head_dim, self.settings.signs, &layer.device);
-        let Rotate { keys, values, .. } = self.settings;
-        let turn = |wanted: bool| wanted.then(|| turn.clone());
-        let (keys, values) = (turn(keys), turn(values));
-        Ok(Box::new(Cache { inner: self.policy.layer(layer)?, keys, values }))
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
+        let Rotate { keys, values, signs, .. } = self.settings;
+        let rotation = Rotation::new(layer.head_dim, signs, &context.device);
+        Ok(Box::new(Wrapped(Cache {
+            inner: self.policy.layer(layer, context)?,
+            keys: keys.then(|| rotation.clone()),
+            values: values.then_some(rotation),
+        })))
     }
 
     fn promise(&self) -> Promise {
@@ -98,12 +102,12 @@ pub(crate) fn hadamard(n: usize) -> Vec<f32> {
 
 /// An orthonormal matrix and its inverse, `[n, n]` each; `n` divides head_dim.
 #[derive(Debug, Clone)]
-struct Turn {
+struct Rotation {
     matrix: Tensor<2>,
     inverse: Tensor<2>,
 }
 
-impl Turn {
+impl Rotation {
     fn new(head_dim: usize, signs: bool, device: &Device) -> Self {
         let n = 1usize << head_dim.trailing_zeros();
         let mut matrix = hadamard(n);
@@ -118,110 +122,69 @@ impl Turn {
         let matrix = Tensor::<2>::from_data(TensorData::new(matrix, [n, n]), device);
         Self { inverse: matrix.clone().transpose(), matrix }
     }
+}
 
-    fn apply(rows: Tensor<4>, matrix: &Tensor<2>) -> Tensor<4> {
-        let shape = rows.dims();
-        let n = matrix.dims()[0];
-        let blocks = rows.reshape([shape.iter().product::<usize>() / n, n]);
-        blocks.matmul(matrix.clone()).reshape(shape)
+/// Rows times a matrix, block by block of head_dim.
+fn apply(rows: Tensor<4>, matrix: &Tensor<2>) -> Tensor<4> {
+    let shape = rows.dims();
+    let n = matrix.dims()[0];
+    let blocks = rows.reshape([shape.iter().product::<usize>() / n, n]);
+    blocks.matmul(matrix.clone()).reshape(shape)
+}
+
+/// Rows rotated, where there is a rotation.
+fn rotated(rows: Tensor<4>, rotation: Option<&Rotation>) -> Tensor<4> {
+    match rotation {
+        Some(rotation) => apply(rows, &rotation.matrix),
+        None => rows,
     }
 }
 
-/// `rows` turned, where there is a turn.
-fn turned(rows: Tensor<4>, turn: Option<&Turn>) -> Tensor<4> {
-    turn.map_or(rows.clone(), |turn| Turn::apply(rows, &turn.matrix))
-}
-
-/// `rows` turned back, where there is a turn.
-fn unturned(rows: Tensor<4>, turn: Option<&Turn>) -> Tensor<4> {
-    turn.map_or(rows.clone(), |turn| Turn::apply(rows, &turn.inverse))
+/// The inverse of [`rotated`].
+fn restored(rows: Tensor<4>, rotation: Option<&Rotation>) -> Tensor<4> {
+    match rotation {
+        Some(rotation) => apply(rows, &rotation.inverse),
+        None => rows,
+    }
 }
 
 struct Cache {
     inner: Box<dyn LayerCache>,
-    keys: Option<Turn>,
-    values: Option<Turn>,
+    keys: Option<Rotation>,
+    values: Option<Rotation>,
 }
 
-impl Cache {
-    fn new_rows(&self, new: Append) -> Append {
+impl Wrap for Cache {
+    fn inner(&self) -> &dyn LayerCache {
+        &*self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn LayerCache {
+        &mut *self.inner
+    }
+
+    fn store(&self, new: Append) -> Append {
         Append {
-            keys: turned(new.keys, self.keys.as_ref()),
-            values: turned(new.values, self.values.as_ref()),
+            keys: rotated(new.keys, self.keys.as_ref()),
+            values: rotated(new.values, self.values.as_ref()),
             position: new.position,
         }
     }
-}
 
-impl LayerCache for Cache {
-    fn geometry(&self) -> &LayerGeometry {
-        self.inner.geometry()
+    fn ask(&self, queries: Tensor<4>) -> Tensor<4> {
+        rotated(queries, self.keys.as_ref())
     }
 
-    fn append(&mut self, new: Append) -> Result<(), PolicyError> {
-        new.check(self.geometry())?;
-        self.inner.append(self.new_rows(new))
+    fn answer(&self, output: Tensor<4>) -> Tensor<4> {
+        restored(output, self.values.as_ref())
     }
 
-    fn view(&self) -> &dyn CacheView {
-        self
-    }
-
-    fn footprint(&self) -> Footprint {
-        self.inner.footprint()
-    }
-
-    fn reset(&mut self) {
-        self.inner.reset();
-    }
-
-    fn fused(&self) -> bool {
-        self.inner.fused()
-    }
-
-    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
-        let turned = turned(queries.queries.clone(), self.keys.as_ref());
-        let queries = Queries { queries: turned, ..queries.clone() };
-        let Attended { output, log_sum } = self.inner.attend(&queries)?;
-        Ok(Attended { output: unturned(output, self.values.as_ref()), log_sum })
-    }
-
-    fn step(&mut self, step: Step) -> Result<Tensor<4>, PolicyError> {
-        step.check(self.geometry())?;
-        let queries = turned(step.queries, self.keys.as_ref());
-        let step = Step { new: self.new_rows(step.new), queries, scale: step.scale };
-        Ok(unturned(self.inner.step(step)?, self.values.as_ref()))
-    }
-
-    fn keep(&mut self, kept: &[usize]) -> Result<(), PolicyError> {
-        self.inner.keep(kept)
-    }
-}
-
-impl CacheView for Cache {
-    fn tokens(&self) -> usize {
-        self.inner.view().tokens()
-    }
-
-    fn tiles(&self) -> usize {
-        self.inner.view().tiles()
-    }
-
-    fn tile_tokens(&self, index: usize) -> Range<usize> {
-        self.inner.view().tile_tokens(index)
-    }
-
-    fn tile(&self, index: usize) -> Result<Tile, PolicyError> {
-        let Tile { keys, values, tokens } = self.inner.view().tile(index)?;
-        Ok(Tile {
-            keys: unturned(keys, self.keys.as_ref()),
-            values: unturned(values, self.values.as_ref()),
-            tokens,
-        })
-    }
-
-    fn positions(&self, sequence: usize, head: usize) -> Vec<usize> {
-        self.inner.view().positions(sequence, head)
+    fn restore(&self, tile: Tile) -> Tile {
+        Tile {
+            keys: restored(tile.keys, self.keys.as_ref()),
+            values: restored(tile.values, self.values.as_ref()),
+            tokens: tile.tokens,
+        }
     }
 }
 
@@ -235,9 +198,9 @@ mod tests {
         assert_eq!(h, ["++++", "+-+-", "++--", "+--+"]);
         let device = Device::flex();
         for (head_dim, n, signs) in [(64, 64, true), (96, 32, false), (80, 16, true)] {
-            let turn = Turn::new(head_dim, signs, &device);
-            assert_eq!(turn.matrix.dims(), [n, n]);
-            let product = turn.matrix.matmul(turn.inverse);
+            let rotation = Rotation::new(head_dim, signs, &device);
+            assert_eq!(rotation.matrix.dims(), [n, n]);
+            let product = rotation.matrix.matmul(rotation.inverse);
             let off: f32 = (product - Tensor::eye(n, &device)).abs().max().into_scalar();
             assert!(off < 1e-6, "{head_dim}: {off}");
         }

@@ -11,15 +11,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::Tensor;
+use kvr_kernels::{
+    Append, CacheView, Chain, Context, Footprint, KernelError, LayerGeometry, PackedCache,
+    PartialAttention, Queries, Side, rows,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::method::{Method, Nested, Setting};
-use crate::packed::{PackedCache, Side};
-use crate::view::{Chain, rows};
-use crate::{
-    Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError,
-    Promise, Queries, Registry, Step, Tile,
-};
+use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
 
 /// The settings of a window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,8 +69,9 @@ impl Method for Window {
             () if self.recent == 0 && self.block > 1 => {
                 "recent = 0 with a block: the newest token must wait for its block in the window"
             }
-            () if !policy.promise().settled => {
-                "the policy inside has a window or evicts: use its own settings for what stays"
+            () if !policy.promise().append_only => {
+                "the policy inside has a window or evicts: put the window inside it instead, \
+                 as in h2o(policy=window(…))"
             }
             () => "",
         };
@@ -88,7 +88,7 @@ impl Method for Window {
 
 /// Which tokens are outside the window.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+struct Bounds {
     sinks: usize,
     recent: usize,
     block: usize,
@@ -106,7 +106,7 @@ impl Bounds {
 }
 
 /// A policy with a window around it.
-pub(crate) struct Windowed {
+pub struct Windowed {
     bounds: Bounds,
     full: Side,
     policy: Arc<dyn KvCachePolicy>,
@@ -114,7 +114,7 @@ pub(crate) struct Windowed {
 
 impl Windowed {
     /// Tokens leave a window of `recent` in blocks of `block` for `policy`.
-    pub(crate) fn new(
+    pub fn new(
         (recent, block): (usize, usize),
         full: Side,
         policy: Arc<dyn KvCachePolicy>,
@@ -128,18 +128,22 @@ impl KvCachePolicy for Windowed {
         Window::NAME.to_owned()
     }
 
-    fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {
-        let full = || PackedCache::new(layer, self.full.clone(), self.full.clone());
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
+        let full = || PackedCache::new(layer, context, self.full.clone(), self.full.clone());
         Ok(Box::new(Cache {
             bounds: self.bounds,
             sinks: full()?,
-            inner: self.policy.layer(layer)?,
+            inner: self.policy.layer(layer, context)?,
             recent: full()?,
         }))
     }
 
     fn promise(&self) -> Promise {
-        Promise { settled: false, ..self.policy.promise() }
+        Promise { append_only: false, ..self.policy.promise() }
     }
 }
 
@@ -152,7 +156,8 @@ struct Cache {
 
 impl Cache {
     fn chain(&self) -> Chain<'_, 3> {
-        Chain([self.sinks.view(), self.inner.view(), self.recent.view()])
+        let (sinks, recent) = (Box::new(self.sinks.view()), Box::new(self.recent.view()));
+        Chain([sinks, self.inner.view(), recent])
     }
 
     /// Stores new tokens; the window keeps those that leave it until [`shrink`](Self::shrink).
@@ -160,7 +165,7 @@ impl Cache {
         new.check(self.geometry())?;
         let seen = self.chain().tokens();
         if new.position != seen {
-            return Err(PolicyError::Position { expected: seen, got: new.position });
+            return Err(KernelError::Position { expected: seen, got: new.position }.into());
         }
         let total = new.tokens();
         let sinks = self.bounds.sinks.saturating_sub(seen).min(total);
@@ -191,7 +196,7 @@ impl Cache {
             return Ok(());
         }
         let kept: Vec<usize> = (left..self.recent.view().tokens()).collect();
-        self.recent.keep(&kept)
+        Ok(self.recent.keep(&kept)?)
     }
 }
 
@@ -203,11 +208,12 @@ impl LayerCache for Cache {
     fn append(&mut self, new: Append) -> Result<(), PolicyError> {
         let before = self.inner.view().tokens();
         self.take(&new)?;
-        self.shrink(self.inner.view().tokens() - before)
+        let left = self.inner.view().tokens() - before;
+        self.shrink(left)
     }
 
-    fn view(&self) -> &dyn CacheView {
-        self
+    fn view(&self) -> Box<dyn CacheView + '_> {
+        Box::new(self.chain())
     }
 
     fn footprint(&self) -> Footprint {
@@ -223,7 +229,7 @@ impl LayerCache for Cache {
         self.recent.reset();
     }
 
-    fn attend(&self, queries: &Queries) -> Result<Attended, PolicyError> {
+    fn attend(&self, queries: &Queries) -> Result<PartialAttention, PolicyError> {
         let (sinks, inner) = (self.sinks.view().tokens(), self.inner.view().tokens());
         let all = self.chain().tokens();
         let mut attended = self.recent.attend(&queries.within(sinks + inner..all))?;
@@ -263,23 +269,5 @@ impl LayerCache for Cache {
         }
         self.shrink(now - before)?;
         Ok(attended.output)
-    }
-}
-
-impl CacheView for Cache {
-    fn tokens(&self) -> usize {
-        self.chain().tokens()
-    }
-
-    fn tiles(&self) -> usize {
-        self.chain().tiles()
-    }
-
-    fn tile_tokens(&self, index: usize) -> Range<usize> {
-        self.chain().tile_tokens(index)
-    }
-
-    fn tile(&self, index: usize) -> Result<Tile, PolicyError> {
-        self.chain().tile(index)
     }
 }

@@ -1,7 +1,7 @@
 //! The packed cache: exact bytes, in any step, without touching what is stored.
 
 use burn::tensor::Device;
-use kvr_policy::{Append, LayerCache, PolicyError, Registry};
+use kvr_policy::{Append, Context, LayerCache, PolicyError, Registry};
 
 use crate::support::{geometry, random, tensor};
 
@@ -32,7 +32,7 @@ fn decoded(cache: &dyn LayerCache) -> Vec<f32> {
 fn bytes_of_live_buffers_are_those_of_the_published_table() {
     let device = Device::flex();
     let registry = Registry::builtin();
-    let layer = geometry(1, 32, 4, 64, &device);
+    let layer = geometry(1, 32, 4, 64);
     for (name, at_128, at_8192) in [
         ("fp16", 5.50, 176.0),
         ("k8v8", 2.921875, 93.5),
@@ -41,7 +41,7 @@ fn bytes_of_live_buffers_are_those_of_the_published_table() {
         ("k4v4", 1.546875, 49.5),
     ] {
         let policy = registry.policy(name).expect("built in");
-        let mut cache = policy.layer(&layer).expect("a cache");
+        let mut cache = policy.layer(&layer, &Context::new(&device)).expect("a cache");
         assert_eq!(cache.footprint().allocated, 0, "{name}: nothing before the first token");
         let rows = random(4 * 128 * 64, 64, 1);
         fill(&mut *cache, &rows, [1, 4, 128, 64], 0, &device);
@@ -68,13 +68,13 @@ fn steps_of_any_size_store_the_same_and_batches_do_not_mix() {
     let device = Device::flex();
     let registry = Registry::builtin();
     let (b, h, d, total) = (2, 3, 64, 600);
-    let layer = geometry(b, 3, h, d, &device);
+    let layer = geometry(b, 3, h, d);
     let all = random(b * h * total * d, d, 2);
     for name in ["k8v4", "q5_1:q4_1", "f32:bf16"] {
         let policy = registry.policy(name).expect("built in");
         let mut reference: Option<Vec<f32>> = None;
         for step in [total, 1, 7, 64, 300] {
-            let mut cache = policy.layer(&layer).expect("a cache");
+            let mut cache = policy.layer(&layer, &Context::new(&device)).expect("a cache");
             let mut at = 0;
             while at < total {
                 let n = step.min(total - at);
@@ -95,9 +95,9 @@ fn steps_of_any_size_store_the_same_and_batches_do_not_mix() {
 #[test]
 fn an_odd_number_of_scales_packs_as_tightly_as_ggml() {
     let device = Device::flex();
-    let layer = geometry(1, 1, 1, 32, &device);
+    let layer = geometry(1, 1, 1, 32);
     let policy = Registry::builtin().policy("k8v8").expect("built in");
-    let mut cache = policy.layer(&layer).expect("a cache");
+    let mut cache = policy.layer(&layer, &Context::new(&device)).expect("a cache");
     let rows = random(3 * 32, 32, 3);
     fill(&mut *cache, &rows, [1, 1, 3, 32], 0, &device);
     assert_eq!(cache.footprint().held(), 2 * 3 * 34);
@@ -108,12 +108,15 @@ fn an_odd_number_of_scales_packs_as_tightly_as_ggml() {
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let device = Device::flex();
     let registry = Registry::builtin();
-    let error =
-        registry.policy("k8v4").expect("built in").layer(&geometry(1, 1, 1, 48, &device)).err();
+    let error = registry
+        .policy("k8v4")
+        .expect("built in")
+        .layer(&geometry(1, 1, 1, 48), &Context::new(&device))
+        .err();
     assert!(matches!(error, Some(PolicyError::BlockSize { block: 32, size: 48, .. })), "{error:?}");
 
     let policy = registry.policy("fp16").expect("built in");
-    let mut cache = policy.layer(&geometry(1, 4, 2, 32, &device)).expect("a cache");
+    let mut cache = policy.layer(&geometry(1, 4, 2, 32), &Context::new(&device)).expect("a cache");
     let rows = random(2 * 5 * 32, 32, 4);
     fill(&mut *cache, &rows, [1, 2, 5, 32], 0, &device);
     let before = decoded(&*cache);

@@ -12,7 +12,7 @@ fn check(names: impl IntoIterator<Item = String>) -> usize {
     let mut checked = 0;
     for name in names {
         let made = registry.policy(&name).and_then(|policy| {
-            policy.layer(&contract::geometry(&burn::tensor::Device::flex()))?;
+            policy.layer(&contract::geometry(), &contract::context())?;
             Ok(policy)
         });
         match made {
@@ -22,11 +22,12 @@ fn check(names: impl IntoIterator<Item = String>) -> usize {
                 eprintln!("{name}: {:.1} s", start.elapsed().as_secs_f64());
                 checked += 1;
             }
-            // What does not go together must say so and how to mend it.
+            // What does not go together must say so and how to fix it.
             Err(PolicyError::Settings { problem, .. }) => {
                 assert!(problem.contains(':'), "{problem}")
             }
-            Err(PolicyError::Unsupported { mend, .. }) => assert!(!mend.is_empty(), "{name}"),
+            Err(PolicyError::Unsupported { fix, .. }) => assert!(!fix.is_empty(), "{name}"),
+            Err(PolicyError::Kernel(error)) => assert!(error.to_string().contains(':'), "{name}"),
             Err(other) => panic!("{name}: {other}"),
         }
     }
@@ -75,7 +76,7 @@ fn every_family_of_formats() {
 fn rules_for_layers_and_heads() {
     let names = [
         "k8v4[1=kivi-2]",
-        "fp16[1.0=h2o(budget=50)]",
+        "fp16[1.0=h2o(tokens=50)]",
         "k4v4[1.1=window(recent=8)]",
         "fp32[0=k8v4]",
     ];
@@ -91,7 +92,7 @@ fn wrapped(wrapper: &str) -> usize {
 }
 
 #[test]
-fn windows_accept_what_is_settled() {
+fn windows_accept_what_is_append_only() {
     assert_eq!(wrapped("window(sinks=3;recent=17;policy=#)"), 4);
     assert_eq!(wrapped("window(sinks=0;recent=1;block=32;full=f32;policy=#)"), 4);
 }
@@ -103,14 +104,14 @@ fn rotations_accept_everything() {
 }
 
 #[test]
-fn pre_rope_accepts_what_is_settled() {
+fn pre_rope_accepts_what_is_append_only() {
     assert_eq!(wrapped("pre-rope(policy=#)"), 4);
 }
 
 #[test]
 fn evictions_accept_per_token_formats() {
-    assert_eq!(wrapped("snapkv(budget=100;heads=adaptive;policy=#)"), 4);
-    assert_eq!(wrapped("tova(budget=0.3;policy=rotate(policy=#))"), 4);
+    assert_eq!(wrapped("adakv(policy=snapkv(tokens=100;policy=#))"), 8);
+    assert_eq!(wrapped("tova(keep=0.3;policy=rotate(policy=#))"), 4);
 }
 
 #[test]
@@ -123,8 +124,9 @@ fn lossless_wrappers_equal_dense_attention() {
         "window(full=f32;block=40;policy=rotate(signs=true;policy=fp32))",
         "pre-rope(policy=fp32)",
         "fp32[1.1=rotate(policy=fp32)]",
-        "h2o(budget=1.0;policy=fp32)",
-        "snapkv(budget=100000;heads=adaptive;policy=fp32)",
+        "h2o(ratio=0;policy=fp32)",
+        "tova(tokens=100000;policy=fp32)",
+        "adakv(policy=snapkv(policy=fp32))",
         "adaptive(budget=80;high=fp32)",
     ] {
         let policy = registry.policy(name).expect(name);

@@ -2,13 +2,13 @@
 
 use burn::tensor::Device;
 use kvr_policy::testkit::{Rows, contract};
-use kvr_policy::{Append, LayerCache, Queries, Registry};
+use kvr_policy::{Append, Context, LayerCache, Queries, Registry};
 
 use crate::support::{every_format, geometry, gpu, gpu_and_kind, random, tensor};
 
 fn filled(name: &str, d: usize, steps: &[usize], device: &Device) -> Box<dyn LayerCache> {
     let policy = Registry::builtin().policy(name).expect("a pair of built-in formats");
-    let mut cache = policy.layer(&geometry(2, 4, 2, d, device)).expect("a cache");
+    let mut cache = policy.layer(&geometry(2, 4, 2, d), &Context::new(device)).expect("a cache");
     let mut position = 0;
     for (i, n) in steps.iter().enumerate() {
         let rows = |seed| tensor(&random(4 * n * d, d, seed + i as u64), [2, 2, *n, d], device);
@@ -71,15 +71,16 @@ fn policies_of_every_kind_run_on_the_gpu() {
         "kivi-4",
         "rotate(signs=true;policy=a4g64)",
         "pre-rope(policy=nf4g64:q8_0)",
-        "h2o(budget=30;policy=k8v4)",
+        "h2o(tokens=30;policy=k8v4)",
         "adaptive(budget=5;sinks=2;recent=4)",
         "k8v4[1.1=fp16]",
     ] {
         let policy = Registry::builtin().policy(name).expect(name);
         let run = |device: &Device| {
-            let geometry = contract::geometry(device);
-            let rows = Rows::random(&contract::geometry(&Device::flex()), 150, 5);
-            let mut cache = policy.layer(&geometry).expect("a cache");
+            let geometry = contract::geometry();
+            let rows = Rows::random(&geometry, &Device::flex(), 150, 5);
+            let context = Context::new(device).planned(Some(150));
+            let mut cache = policy.layer(&geometry, &context).expect("a cache");
             let mut outputs = Vec::new();
             for (position, count) in [(0, 140), (140, 1), (141, 9)] {
                 let step = rows.step(position, count).to_device(device);

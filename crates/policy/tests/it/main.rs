@@ -3,8 +3,7 @@
 mod attention;
 mod cache;
 mod contract;
-mod formats;
+mod evict;
 mod gpu;
-mod shaders;
 mod support;
 mod wrap;

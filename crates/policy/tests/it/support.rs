@@ -5,16 +5,10 @@ use std::sync::{Arc, OnceLock};
 use burn::Tensor;
 use burn::tensor::wgpu::wgpu;
 use burn::tensor::{Device, DeviceKind, TensorData};
-use kvr_policy::kernels::MatrixUnits;
+use kvr_kernels::MatrixUnits;
 use kvr_policy::{Format, LayerGeometry, Registry};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-/// The reference quantisers' output, computed by gguf 0.19.0.
-pub(crate) fn golden() -> Vec<u8> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/block_formats.safetensors");
-    std::fs::read(path).expect("the golden file is part of the repository")
-}
 
 /// Every format with a name of its own, and of every family some.
 pub(crate) fn every_format() -> Vec<Arc<dyn Format>> {
@@ -34,10 +28,6 @@ pub(crate) fn every_format() -> Vec<Arc<dyn Format>> {
     let books = ["nf2g32", "nf3g32", "nf4g64", "lm2g32", "lm3g64", "lm4g32"];
     let named = more.iter().chain(&books).map(|name| registry.format(name).expect(name));
     registry.formats().cloned().chain(named).collect()
-}
-
-pub(crate) fn f32s(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
 /// A software or hardware GPU, or `None` where there is none; tests then say that they skip.
@@ -83,19 +73,8 @@ pub(crate) fn geometry(
     query_heads: usize,
     kv_heads: usize,
     head_dim: usize,
-    device: &Device,
 ) -> LayerGeometry {
-    LayerGeometry {
-        layer: 0,
-        layers: 1,
-        batch,
-        query_heads,
-        kv_heads,
-        head_dim,
-        rope: None,
-        device: device.clone(),
-        matrices: None,
-    }
+    LayerGeometry { layer: 0, layers: 1, batch, query_heads, kv_heads, head_dim, rope: None }
 }
 
 /// Numbers in about ±3 with an outlier channel, as keys have.

@@ -3,7 +3,7 @@
 use burn::Tensor;
 use burn::tensor::Device;
 use kvr_policy::wrap::PostPrefill;
-use kvr_policy::{Append, KvCachePolicy, LayerCache, LayerGeometry, Registry, Step};
+use kvr_policy::{Append, Context, KvCachePolicy, LayerCache, LayerGeometry, Registry, Step};
 
 use crate::support::{geometry, random, tensor};
 
@@ -21,7 +21,8 @@ fn step(cache: &mut dyn LayerCache, position: usize, steps: usize) -> Tensor<4> 
     let (keys, values) = (rows(HKV, steps, seed), rows(HKV, steps, seed + 1));
     let new = Append { keys, values, position };
     let queries = rows(HQ, steps, seed + 2);
-    cache.step(Step { new, queries, scale: 0.125 }).expect("rows that fit")
+    let step = Step { ends_prompt: position == 0, ..Step::new(new, queries, 0.125) };
+    cache.step(step).expect("rows that fit")
 }
 
 fn values(tensor: Tensor<4>) -> Vec<f32> {
@@ -33,15 +34,16 @@ fn policy(name: &str) -> std::sync::Arc<dyn KvCachePolicy> {
 }
 
 fn layer(index: usize) -> LayerGeometry {
-    LayerGeometry { layer: index, layers: 6, ..geometry(1, HQ, HKV, D, &Device::flex()) }
+    LayerGeometry { layer: index, layers: 6, ..geometry(1, HQ, HKV, D) }
 }
 
 #[test]
 fn rules_choose_layers_and_later_ones_win() {
     let mixed = policy("k8v4[first 2=fp16;last 1=fp32;1=k4v4]");
     for (index, name) in [(0, "fp16"), (1, "k4v4"), (2, "k8v4"), (5, "fp32")] {
-        let mut ours = mixed.layer(&layer(index)).expect("a cache");
-        let mut plain = policy(name).layer(&layer(index)).expect("a cache");
+        let mut ours = mixed.layer(&layer(index), &Context::new(&Device::flex())).expect("a cache");
+        let mut plain =
+            policy(name).layer(&layer(index), &Context::new(&Device::flex())).expect("a cache");
         let (got, want) = (step(&mut *ours, 0, 300), step(&mut *plain, 0, 300));
         assert_eq!(values(got), values(want), "layer {index} is not {name}");
         assert_eq!(ours.footprint(), plain.footprint());
@@ -51,8 +53,10 @@ fn rules_choose_layers_and_later_ones_win() {
 #[test]
 fn a_rule_for_a_head_changes_that_head_only() {
     let mixed = policy("fp16[3.1=k4v4]");
-    let mut ours = mixed.layer(&layer(3)).expect("a cache");
-    let mut parts = ["fp16", "k4v4"].map(|name| policy(name).layer(&layer(3)).expect("a cache"));
+    let mut ours = mixed.layer(&layer(3), &Context::new(&Device::flex())).expect("a cache");
+    let mut parts = ["fp16", "k4v4"].map(|name| {
+        policy(name).layer(&layer(3), &Context::new(&Device::flex())).expect("a cache")
+    });
     for (position, steps) in [(0, 300), (300, 1), (301, 7)] {
         let got = step(&mut *ours, position, steps);
         let [low, high] = parts.each_mut().map(|part| step(&mut **part, position, steps));
@@ -77,17 +81,27 @@ fn broken_notation_and_missing_layers_are_said() {
     assert!(said("k8v4[1]").contains("no '='"));
     assert!(said("k8v4[x=fp16]").contains("'x'"));
     assert!(said("k8v4[1=fp61]").contains("fp16"));
-    let error = policy("k8v4[6=fp16]").layer(&layer(0)).err().expect("six layers only");
+    let error = policy("k8v4[6=fp16]")
+        .layer(&layer(0), &Context::new(&Device::flex()))
+        .err()
+        .expect("six layers only");
     assert!(error.to_string().contains("needs 7 layers, and the model has 6"), "{error}");
-    let error = policy("k8v4[0.2=fp16]").layer(&layer(0)).err().expect("two heads only");
+    let error = policy("k8v4[0.2=fp16]")
+        .layer(&layer(0), &Context::new(&Device::flex()))
+        .err()
+        .expect("two heads only");
     assert!(error.to_string().contains("needs 3 heads"), "{error}");
 }
 
 #[test]
 fn the_prompt_attends_in_full_precision_and_leaves_no_copy() {
-    let mut exact = policy("fp32").layer(&layer(0)).expect("a cache");
-    let mut packed = policy("k4v4").layer(&layer(0)).expect("a cache");
-    let mut ours = PostPrefill(policy("k4v4")).layer(&layer(0)).expect("a cache");
+    let mut exact =
+        policy("fp32").layer(&layer(0), &Context::new(&Device::flex())).expect("a cache");
+    let mut packed =
+        policy("k4v4").layer(&layer(0), &Context::new(&Device::flex())).expect("a cache");
+    let mut ours = PostPrefill(policy("k4v4"))
+        .layer(&layer(0), &Context::new(&Device::flex()))
+        .expect("a cache");
     for _ in 0..2 {
         let prompt = [&mut ours, &mut exact, &mut packed].map(|c| values(step(&mut **c, 0, 300)));
         assert_eq!(prompt[0], prompt[1]);

@@ -102,10 +102,9 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         .into());
     }
     let sizes = geometry(&args.model, &Hub { offline: true, ..Hub::from_env() })?;
-    let backend = backend::open(&args.device)?;
-    let policies = backend.prepare(policies, &args.matrices)?;
+    let backend = backend::open(&args.device)?.on_matrices(&args.matrices)?;
     backend.announce();
-    let copy = attention::copy_bandwidth(&backend.device)?;
+    let copy = attention::copy_bandwidth(&backend.context.device)?;
     let made = provenance::of(&backend);
     let mut rows: Vec<Row> = Vec::new();
     for queries in &args.queries {
@@ -120,7 +119,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
                     rounds: args.rounds,
                 };
                 let timed =
-                    attention::time(&**policy, &sizes, load, args.unfused, &backend.device)?;
+                    attention::time(&**policy, &sizes, load, args.unfused, &backend.context)?;
                 let seconds = timed.microseconds / 1e6;
                 rows.push(Row {
                     policy: policy.name(),
@@ -136,7 +135,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
                     copy_gb_s: copy / 1e9,
                     gflop_s: operations(&sizes, load) / seconds / 1e9,
                     speed_against_fp16: None,
-                    warnings: attention::unfused_warning(&sizes, &**policy, &backend.device)?
+                    warnings: attention::unfused_warning(&sizes, &**policy, &backend.context)?
                         .into_iter()
                         .collect(),
                     timed,

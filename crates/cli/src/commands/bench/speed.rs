@@ -14,6 +14,7 @@ use kvr_models::Hub;
 use kvr_policy::Registry;
 
 use crate::shared::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
+use crate::shared::backend;
 use crate::shared::error::Usage;
 use crate::shared::{output, provenance, workbench};
 
@@ -57,8 +58,9 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         let flags = "--prompt, --decode, --rounds and --batch";
         return Err(Usage(format!("{flags}: give at least 1 of each")).into());
     }
-    let (backend, model) = workbench::load(&args.model, &args.device, &Hub::from_env())?;
-    let policies = backend.prepare(policies, &args.matrices)?;
+    let source = args.model.parse()?;
+    let backend = backend::open(&args.device)?.on_matrices(&args.matrices)?;
+    let (backend, model) = workbench::load_on(backend, source, &Hub::from_env())?;
     let folder = args.out.as_deref().map(ResultFolder::claim).transpose()?;
     backend.announce();
     let ids = workbench::any_tokens(&model)?;
@@ -68,7 +70,9 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     for depth in &args.depth {
         // All policies at one depth before the next, so that drift of the machine affects all.
         for policy in &policies {
-            let mut session = Session::new(&model.decoder, policy, Mode::CacheRead)?;
+            let mode = Mode::of_generation(&**policy);
+            let planned = (depth + args.prompt + args.decode).max(1);
+            let mut session = Session::new(&model.decoder, policy, mode, planned)?;
             let timing = Timing {
                 depth: *depth,
                 prompt: args.prompt,
@@ -78,7 +82,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
             };
             let speed = speed::measure(&mut session, &ids, &timing)?;
             let mut warnings = speed::warnings(&speed);
-            warnings.extend(unfused_warning(geometry, &**policy, &backend.device)?);
+            warnings.extend(unfused_warning(geometry, &**policy, &backend.context)?);
             let end = timing.tokens()?;
             if end > geometry.max_positions {
                 warnings.push(format!(
@@ -98,7 +102,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
                     policy_config: policy.config(),
                     protocol: "speed".to_owned(),
                     protocol_version: 1,
-                    mode: Mode::CacheRead.name().to_owned(),
+                    mode: mode.name().to_owned(),
                     ctx: *depth,
                     stride: None,
                     depth_percent: None,
@@ -112,7 +116,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
                 retrieval: None,
                 comparison: None,
                 divergence: None,
-                memory: memory::record(geometry, &**policy, end, &backend.device)?,
+                memory: memory::record(geometry, &**policy, end, &backend.context)?,
                 speed: Some(speed),
                 warnings,
             });

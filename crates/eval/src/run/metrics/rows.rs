@@ -3,8 +3,8 @@
 //! Rows are long and differences small, so terms are f32 in 16 running sums over short chunks,
 //! and the chunks are added in f64: a divergence of 1e-5 nats keeps two digits.
 
-use kvr_policy::kernels::simd::exp;
-use kvr_policy::wide;
+use kvr_kernels::simd::exp;
+use kvr_kernels::wide;
 use rayon::prelude::*;
 
 /// Values that are summed in f32 before they go into an f64.
@@ -20,7 +20,7 @@ pub struct Score {
     /// The largest logit.
     max: f32,
     /// `ln Σ e^logit`.
-    log_sum: f64,
+    log_sum_exp: f64,
 }
 
 /// One prediction against the baseline's.
@@ -52,7 +52,8 @@ pub fn differences(
     let base = theirs.par_chunks_exact(vocabulary).zip(their_scores);
     rows.zip(base)
         .map(|((ours, score), (theirs, base))| Difference {
-            kld: wide_mean_difference(theirs, ours, base.max) - (base.log_sum - score.log_sum),
+            kld: wide_mean_difference(theirs, ours, base.max)
+                - (base.log_sum_exp - score.log_sum_exp),
             dp: (-score.nll).exp() - (-base.nll).exp(),
             same_top: score.top == base.top,
         })
@@ -83,9 +84,9 @@ fn score(row: &[f32], target: u32) -> Score {
     }
     let max = tops.iter().chain(rest).copied().fold(f32::MIN, f32::max);
     let sum = sum_of(row.len(), |i| exp(row[i] - max));
-    let log_sum = f64::from(max) + sum.ln();
-    let nll = log_sum - f64::from(row[target as usize]);
-    Score { nll, top: first(row, max) as u32, max, log_sum }
+    let log_sum_exp = f64::from(max) + sum.ln();
+    let nll = log_sum_exp - f64::from(row[target as usize]);
+    Score { nll, top: first(row, max) as u32, max, log_sum_exp }
 }
 
 /// The index of the first value that equals `max`: whole chunks first, without a branch a value.

@@ -59,6 +59,41 @@ impl Mode {
         }
     }
 
+    /// The end of a window's prompt, in modes that have one.
+    pub(crate) fn prompt(self, window: &Window) -> Option<usize> {
+        match self {
+            Self::CacheRead | Self::Decode => None,
+            Self::PostPrefill => Some(post_prefill::prompt(window)),
+        }
+    }
+
+    /// The length that shares of a window are shares of.
+    pub(crate) fn planned(self, window: &Window) -> usize {
+        self.prompt(window).unwrap_or(window.tokens.len())
+    }
+
+    /// How a policy generates: prompts are compressed at their end where the policy does that, else
+    /// they read what is stored of them.
+    pub fn of_generation(policy: &dyn KvCachePolicy) -> Self {
+        if policy.promise().compresses_prompts { Self::PostPrefill } else { Self::CacheRead }
+    }
+
+    /// Refuses policies that the mode makes no sense for.
+    ///
+    /// # Errors
+    /// A policy that compresses prompts, in a mode without prompts.
+    pub fn serves(self, policy: &dyn KvCachePolicy) -> Result<(), EvalError> {
+        if self == Self::PostPrefill || !policy.promise().compresses_prompts {
+            return Ok(());
+        }
+        Err(EvalError::Setting(format!(
+            "policy {} compresses a prompt when it is complete, and --mode {} has no prompt: use \
+             --mode post-prefill",
+            policy.name(),
+            self.name()
+        )))
+    }
+
     /// The policy whose caches are read in this mode.
     pub(crate) fn wrap(self, policy: &Arc<dyn KvCachePolicy>) -> Arc<dyn KvCachePolicy> {
         match self {

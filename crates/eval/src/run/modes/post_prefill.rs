@@ -13,8 +13,13 @@ use kvr_policy::wrap::PostPrefill;
 use super::chunks;
 use crate::run::protocols::Window;
 
+/// Tokens of the prompt.
+pub(super) fn prompt(window: &Window) -> usize {
+    window.scored.start.max(1)
+}
+
 pub(super) fn steps(window: &Window, batch: usize) -> Vec<Range<usize>> {
-    let prompt = window.scored.start.max(1);
+    let prompt = prompt(window);
     std::iter::once(0..prompt).chain(chunks(prompt..window.scored.end, batch)).collect()
 }
 

@@ -94,6 +94,17 @@ impl<'a> Experiment<'a> {
         })
     }
 
+    /// Refuses a policy that can't serve this model, mode or length, before anything is computed.
+    ///
+    /// # Errors
+    /// Why it can't.
+    pub fn check(&self, policy: &dyn KvCachePolicy) -> Result<(), EvalError> {
+        self.mode.serves(policy)?;
+        let planned = self.plan.windows.first().map(|window| self.mode.planned(window));
+        self.model.decoder.caches(policy, 1, planned)?;
+        Ok(())
+    }
+
     /// Runs every window through a policy's caches and makes no logits: for policies that watch.
     ///
     /// # Errors
@@ -103,7 +114,7 @@ impl<'a> Experiment<'a> {
         policy: &Arc<dyn KvCachePolicy>,
         progress: &mut dyn FnMut(),
     ) -> Result<(), EvalError> {
-        let mut session = Session::new(&self.model.decoder, policy, self.mode)?;
+        let mut session = Session::new(&self.model.decoder, policy, self.mode, self.ctx)?;
         for window in &self.plan.windows {
             session.run(window, self.batch)?;
             progress();

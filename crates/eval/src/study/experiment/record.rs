@@ -15,6 +15,10 @@ use crate::run::runner::Outcome;
 use crate::run::session::Session;
 use crate::run::summary;
 
+/// What a record says of attention on matrix units.
+const MATRICES: &str = "attention on matrix units rounds queries, decoded values and weights to \
+                        f16, and which steps run there depends on --batch";
+
 /// Tokens generated one by one to time decoding, in each of two rounds; the first round warms up.
 const DECODE_TOKENS: usize = 16;
 
@@ -61,8 +65,11 @@ impl Experiment<'_> {
             ));
         }
         let geometry = &self.model.decoder.spec().geometry;
-        let device = self.model.decoder.device();
-        warnings.extend(unfused_warning(geometry, &**policy, device)?);
+        let context = self.model.decoder.context();
+        if context.matrices.is_some() {
+            warnings.push(MATRICES.to_owned());
+        }
+        warnings.extend(unfused_warning(geometry, &**policy, context)?);
         Ok(Record {
             provenance: provenance.clone(),
             cell,
@@ -90,7 +97,9 @@ impl Experiment<'_> {
         let depth = window.tokens.len() / 2;
         let timing =
             Timing { depth, prompt: 0, decode: DECODE_TOKENS, rounds: 1, batch: self.batch };
-        let mut session = Session::new(&self.model.decoder, policy, Mode::CacheRead)?;
+        let mode = Mode::of_generation(&**policy);
+        let planned = if mode == Mode::PostPrefill { depth } else { depth + DECODE_TOKENS };
+        let mut session = Session::new(&self.model.decoder, policy, mode, planned)?;
         let decode = speed::measure(&mut session, &window.tokens, &timing)?;
         Ok(Speed {
             prefill_s: seconds.map(|_| total),
@@ -103,6 +112,6 @@ impl Experiment<'_> {
     fn memory(&self, policy: &Arc<dyn KvCachePolicy>) -> Result<Memory, EvalError> {
         let geometry = &self.model.decoder.spec().geometry;
         // Policies that evict or keep a window cost other bytes a token at other lengths.
-        memory::record(geometry, &**policy, self.ctx, self.model.decoder.device())
+        memory::record(geometry, &**policy, self.ctx, self.model.decoder.context())
     }
 }

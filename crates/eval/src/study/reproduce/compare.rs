@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use burn::tensor::Device;
+use kvr_kernels::Context;
 use kvr_models::{Geometry, Hub};
 use kvr_policy::KvCachePolicy;
 use serde::Serialize;
@@ -44,7 +44,7 @@ impl Published {
         policies: &[Arc<dyn KvCachePolicy>],
         records: &[Record],
         hub: &Hub,
-        device: &Device,
+        context: &Context,
     ) -> Result<Vec<Reproduced>, EvalError> {
         let mut all = Vec::new();
         let mut measured = BTreeMap::new();
@@ -72,7 +72,7 @@ impl Published {
                     if column.quantity.is_memory() {
                         let policy = policies.iter().find(|p| p.name() == *name);
                         out.ours = policy
-                            .map(|p| memory(column, &**p, hub, device, &mut measured))
+                            .map(|p| memory(column, &**p, hub, context, &mut measured))
                             .transpose()?;
                     } else if let Some(record) = records.iter().find(|r| r.cell.policy == *name) {
                         fill(&mut out, record);
@@ -100,7 +100,7 @@ fn memory(
     column: &Column,
     policy: &dyn KvCachePolicy,
     hub: &Hub,
-    device: &Device,
+    context: &Context,
     measured: &mut Measured,
 ) -> Result<f64, EvalError> {
     let name = column.geometry.clone().unwrap_or_default();
@@ -108,7 +108,7 @@ fn memory(
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => {
             let geometry: Geometry = kvr_models::geometry(&new.key().0, hub)?;
-            let capacity = capacity::measure(&geometry, policy, device)?;
+            let capacity = capacity::measure(&geometry, policy, context)?;
             new.insert((capacity, geometry.values_per_token()))
         }
     };

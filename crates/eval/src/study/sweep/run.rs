@@ -153,7 +153,7 @@ impl Sweep<'_> {
     ) -> Result<(), EvalError> {
         let experiment = Experiment::new(model, dataset, &group.settings)?;
         for policy in picked {
-            model.decoder.caches(&**policy, 1)?;
+            experiment.check(&**policy)?;
         }
         let baseline = self.grid.baseline.as_ref().map(|_| &policies[0]);
         let baseline_name = baseline.map(|b| b.name());

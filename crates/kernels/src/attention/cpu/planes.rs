@@ -1,0 +1,112 @@
+//! The packed pages of keys or values, and their decoding tile by tile.
+
+use burn::backend::Flex;
+use burn_flex::FlexTensor;
+use half::f16;
+
+use crate::paged::PageShape;
+use crate::paged::{Axis, Rows};
+
+/// The tensors of a side's pages, which [`Planes`] borrows from.
+pub(super) fn tensors(rows: &Rows) -> Vec<(FlexTensor, FlexTensor)> {
+    let pages = rows.pages.iter().map(|page| {
+        let codes = page.codes.clone().try_into_primitive::<Flex>();
+        let scales = page.scales.clone().try_into_primitive::<Flex>();
+        codes.and_then(|codes| Ok((codes, scales?))).expect("attend::cpu runs on CPU tensors")
+    });
+    pages.collect()
+}
+
+/// Where a tile of one head lies: its page, the head, and its first token in the page.
+pub(super) type At = (usize, usize, usize);
+
+/// Codes that are decoded soon. Products ask for them row by row as they go, so that memory works
+/// while they do; asked for all at once, they would be waited for.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    codes: &'a [u32],
+    words: usize,
+}
+
+impl Ahead<'_> {
+    pub(super) const NONE: Self = Self { codes: &[], words: 0 };
+
+    /// Asks for the lines of the processor's caches that begin within `count` rows from `first` on.
+    #[inline(always)]
+    pub(super) fn ask(self, first: usize, count: usize) {
+        const LINE: usize = 64 / size_of::<u32>();
+        let line = |row: usize| row * self.words / LINE * LINE;
+        let codes = self.codes.get(line(first)..line(first + count)).unwrap_or(&[]);
+        codes.chunks(LINE).for_each(prefetch);
+    }
+}
+
+/// A hint to the CPU, where Rust has one to give.
+#[inline(always)]
+fn prefetch(line: &[u32]) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a hint reads nothing.
+    unsafe {
+        use std::arch::x86_64::*;
+        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
+/// The planes of keys or values as slices.
+pub(super) struct Planes<'a> {
+    pub(super) rows: &'a Rows,
+    pages: Vec<(&'a [u32], &'a [f16])>,
+}
+
+impl<'a> Planes<'a> {
+    pub(super) fn new(rows: &'a Rows, tensors: &'a [(FlexTensor, FlexTensor)]) -> Self {
+        let pages = tensors.iter().map(|(codes, scales)| {
+            (codes.storage(), bytemuck::cast_slice(scales.storage::<u32>()))
+        });
+        Self { rows, pages: pages.collect() }
+    }
+
+    /// Decodes tokens of one head; their number is what fits `out`, rows of `d` values. Per channel
+    /// whole groups are decoded, `spare` holds them, and what fits is used; the tile then begins
+    /// where a group does.
+    pub(super) fn decode(&self, at: At, d: usize, out: &mut [f32], spare: &mut Vec<f32>) {
+        match self.rows.side.axis {
+            Axis::Token => self.decode_rows(at, out),
+            Axis::Channel => {
+                let group = self.rows.side.group();
+                let tokens = out.len() / d;
+                spare.resize(tokens.next_multiple_of(group) * d, 0.0);
+                self.decode_rows(at, spare);
+                for (token, row) in out.chunks_exact_mut(d).enumerate() {
+                    let channels = spare[token / group * group * d..].chunks_exact(group);
+                    for (value, channel) in row.iter_mut().zip(channels) {
+                        *value = channel[token % group];
+                    }
+                }
+            }
+        }
+    }
+
+    /// The codes of a tile of `rows` rows that is decoded soon; none after the last page.
+    pub(super) fn ahead(&self, (page, head, from): At, rows: usize) -> Ahead<'a> {
+        let PageShape { capacity, words, .. } = self.rows.shape;
+        let first = head * capacity + self.rows.rows_of(from);
+        let codes = self.pages.get(page).map_or(&[][..], |(codes, _)| &codes[first * words..]);
+        Ahead { codes: &codes[..codes.len().min(rows * words)], words }
+    }
+
+    /// Decodes what is stored as it lies: token by token, or per channel group by group.
+    pub(super) fn decode_rows(&self, (page, head, from): At, out: &mut [f32]) {
+        let PageShape { capacity, head_dim, words, scales, .. } = self.rows.shape;
+        let rows = out.len() / head_dim;
+        let first = head * capacity + self.rows.rows_of(from);
+        let (codes, halves) = self.pages[page];
+        self.rows.side.format.decode_blocks(
+            &codes[first * words..][..rows * words],
+            &halves[first * scales..][..rows * scales],
+            out,
+        );
+    }
+}

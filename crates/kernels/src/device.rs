@@ -1,0 +1,89 @@
+//! Where a cache lives, and what its kernels may use there.
+
+use burn::tensor::Device;
+use burn::tensor::wgpu::wgpu;
+
+use crate::wgsl::Programs;
+
+/// The device of a cache, with the options of its kernels.
+///
+/// Clones share the programs that were made for the device, so pass one context on rather than
+/// making one for each layer.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where the tensors live.
+    pub device: Device,
+    /// Matrix units that attention may use, in f16; `None`, the rule, is attention in f32.
+    pub matrices: Option<MatrixUnits>,
+    /// Tokens that a sequence is going to have, where that is known: the prompt, or the window of a
+    /// protocol. What is given as a share is a share of this.
+    pub planned_tokens: Option<usize>,
+    pub(crate) programs: Programs,
+}
+
+impl Context {
+    /// A device without options.
+    pub fn new(device: &Device) -> Self {
+        let programs = Programs::default();
+        Self { device: device.clone(), matrices: None, planned_tokens: None, programs }
+    }
+
+    /// The same for texts of `tokens` tokens, or of a length that is not known.
+    pub fn planned(&self, tokens: Option<usize>) -> Self {
+        Self { planned_tokens: tokens, ..self.clone() }
+    }
+}
+
+/// Whether tensors of this device live in the CPU back end, where Rust kernels read them in place.
+pub fn is_cpu(device: &Device) -> bool {
+    matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_))
+}
+
+/// Units of a GPU that multiply matrices of f16 into sums of f32: tensor cores and their like, which
+/// wgpu calls cooperative matrices.
+///
+/// Attention on them rounds what the cache decodes to, the queries and the weights to f16 (11 bits),
+/// and what is beyond 65,504 to infinity. What a cache is given and stores does not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatrixUnits {
+    /// Rows and columns of a matrix: 8 or 16.
+    pub(crate) tile: usize,
+    /// Invocations of a subgroup.
+    pub(crate) lanes: usize,
+}
+
+impl MatrixUnits {
+    /// What an adapter has, if the program of attention can use it: square matrices of 8 or 16, f16
+    /// in the shader, and subgroups of one size. Vulkan only: the program was not tried on Metal.
+    pub fn of(adapter: &wgpu::Adapter) -> Option<Self> {
+        let needs = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::SUBGROUP;
+        let info = adapter.get_info();
+        let lanes = info.subgroup_min_size as usize;
+        let fits = info.backend == wgpu::Backend::Vulkan
+            && adapter.features().contains(needs)
+            && info.subgroup_max_size as usize == lanes
+            && matches!(lanes, 4 | 8 | 16 | 32 | 64);
+        let properties = adapter.cooperative_matrix_properties();
+        let serves = |tile: u32| {
+            properties.iter().any(|p| {
+                [p.m_size, p.n_size, p.k_size] == [tile; 3]
+                    && p.ab_type == wgpu::CooperativeScalarType::F16
+                    && p.cr_type == wgpu::CooperativeScalarType::F32
+            })
+        };
+        let tile = [16, 8].into_iter().find(|tile| serves(*tile)).filter(|_| fits)?;
+        Some(Self { tile: tile as usize, lanes })
+    }
+
+    /// Whether head_dim is whole matrices.
+    pub fn divide(&self, head_dim: usize) -> bool {
+        head_dim.is_multiple_of(self.tile)
+    }
+
+    /// Units of a size that a test asks for; no adapter needs to have them.
+    pub const fn with(tile: usize, lanes: usize) -> Self {
+        Self { tile, lanes }
+    }
+}

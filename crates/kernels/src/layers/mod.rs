@@ -1,0 +1,34 @@
+//! A decoder's operations between its products: Rust on the CPU, where Burn's element-wise operations are scalar and
+//! its matrix products want both sides of one type; Burn's tensor operations elsewhere.
+
+mod heads;
+mod norm;
+mod swiglu;
+
+use burn::Tensor;
+use burn::backend::Flex;
+use burn::tensor::{Device, TensorData};
+use burn_flex::FlexTensor;
+
+pub use heads::{Angles, HeadShape, split_heads};
+pub use norm::rms_norm;
+pub use swiglu::swiglu;
+
+/// The CPU primitive behind a tensor, dense and in the order of its axes.
+pub(crate) fn dense<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    tensor.try_into_primitive::<Flex>().expect("called for CPU tensors only").to_contiguous()
+}
+
+/// The values of a dense f32 tensor.
+pub(crate) fn f32s(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("activations are f32, and were made dense")
+}
+
+/// A CPU tensor of these values.
+pub(crate) fn from_f32s<const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

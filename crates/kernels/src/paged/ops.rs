@@ -1,0 +1,147 @@
+//! The operations of a page, each in a folder: Rust for the CPU (`cpu.rs`), WGSL for GPUs
+//! (`kernel.wgsl`, `launch.rs`).
+
+use std::sync::Arc;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Flex, Wgpu, backend_extension};
+
+use super::programs::PagePrograms;
+use super::{PageShape, append, dequantise, gather};
+use crate::formats::Format;
+
+/// How a side is coded: its format, and on a GPU the programs of it.
+#[derive(Debug, Clone)]
+pub(super) struct Coding {
+    pub(super) format: Arc<dyn Format>,
+    pub(super) programs: Option<PagePrograms>,
+}
+
+impl Coding {
+    fn programs(&self) -> &PagePrograms {
+        self.programs.as_ref().expect("Rows::new makes the programs of every side on a GPU")
+    }
+}
+
+/// Rows that move from one page to another of the same format.
+#[derive(Debug, Clone)]
+pub(super) struct Move {
+    /// The rows of the source, in the order in which they shall lie.
+    pub(super) rows: Arc<[u32]>,
+    /// The row of the target that the first of them becomes.
+    pub(super) at: usize,
+    /// Source and target; they differ in capacity at most.
+    pub(super) shapes: (PageShape, PageShape),
+}
+
+/// The operations that a device must offer to hold packed pages.
+///
+/// Codes are U32 tensors `[B, Hkv, capacity, words]`; scales are U32 tensors
+/// `[B, Hkv, capacity · scales / 2]`, two f16 to a word. Formats without scales carry one empty
+/// word, because a GPU can't bind nothing.
+#[backend_extension(Cube, Flex)]
+pub(super) trait CacheOps: Backend {
+    /// Packs `rows` `[B, Hkv, S_new, D]` into the page from token `at` on, in place where the two
+    /// planes have one owner. Nothing that is stored already is read or changed.
+    fn append_quantised(
+        rows: FloatTensor<Self>,
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        at: usize,
+        shape: PageShape,
+        coding: Coding,
+    ) -> (IntTensor<Self>, IntTensor<Self>);
+
+    /// Unpacks `rows` rows of a page from row `from` on: `[B, Hkv, rows, row length]`, f32.
+    fn dequantise(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        from: usize,
+        rows: usize,
+        shape: PageShape,
+        coding: Coding,
+    ) -> FloatTensor<Self>;
+
+    /// Copies packed rows of one page to another page.
+    fn gather(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        to_codes: IntTensor<Self>,
+        to_scales: IntTensor<Self>,
+        rows: Move,
+        coding: Coding,
+    ) -> (IntTensor<Self>, IntTensor<Self>);
+}
+
+impl CacheOps for Flex {
+    fn append_quantised(
+        rows: FloatTensor<Self>,
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        at: usize,
+        shape: PageShape,
+        coding: Coding,
+    ) -> (IntTensor<Self>, IntTensor<Self>) {
+        append::cpu::append(rows, codes, scales, at, shape, &*coding.format)
+    }
+
+    fn dequantise(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        from: usize,
+        rows: usize,
+        shape: PageShape,
+        coding: Coding,
+    ) -> FloatTensor<Self> {
+        dequantise::cpu::dequantise((&codes, &scales), from, rows, shape, &*coding.format)
+    }
+
+    fn gather(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        to_codes: IntTensor<Self>,
+        to_scales: IntTensor<Self>,
+        rows: Move,
+        _: Coding,
+    ) -> (IntTensor<Self>, IntTensor<Self>) {
+        gather::cpu::gather((codes, scales), (to_codes, to_scales), &rows)
+    }
+}
+
+impl CacheOps for Wgpu {
+    fn append_quantised(
+        rows: FloatTensor<Self>,
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        at: usize,
+        shape: PageShape,
+        coding: Coding,
+    ) -> (IntTensor<Self>, IntTensor<Self>) {
+        append::launch::append(rows, codes, scales, at, shape, &coding.programs().append)
+    }
+
+    fn dequantise(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        from: usize,
+        rows: usize,
+        shape: PageShape,
+        coding: Coding,
+    ) -> FloatTensor<Self> {
+        let block = coding.format.layout().values;
+        let program = (&coding.programs().dequantise, block);
+        dequantise::launch::dequantise((codes, scales), from, rows, shape, program)
+    }
+
+    fn gather(
+        codes: IntTensor<Self>,
+        scales: IntTensor<Self>,
+        to_codes: IntTensor<Self>,
+        to_scales: IntTensor<Self>,
+        rows: Move,
+        coding: Coding,
+    ) -> (IntTensor<Self>, IntTensor<Self>) {
+        let program = &coding.programs().gather;
+        gather::launch::gather((codes, scales), (to_codes, to_scales), &rows, program)
+    }
+}

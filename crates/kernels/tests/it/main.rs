@@ -1,0 +1,5 @@
+//! Tests of storage formats and shaders against what other programs computed.
+
+mod formats;
+mod shaders;
+mod support;

@@ -1,0 +1,350 @@
+//! Adaptive precision: each token of each head is kept in high precision, in low, or dropped.
+//!
+//! Sources: LeanKV (Zhang et al. 2024, arXiv 2412.03131), whose levels are 8-bit keys with 4-bit
+//! values, 4-bit keys with 2-bit values, and nothing, chosen from the attention that tokens receive;
+//! and KVSplit's road map ("dynamic precision based on token importance"). A new token comes in high
+//! precision. When the bytes of a head pass its budget, the cheapest loss per byte is taken until
+//! they fit: a token of high precision is packed again in low, or a token of low precision goes. A
+//! token's worth is the attention it received lately, an average that halves every `half_life`
+//! queries; packing it low loses the share `demotion_loss` of it, dropping it loses all.
+//!
+//! Deviations: LeanKV compares scores with thresholds that it calibrates for each model; here a
+//! budget of bytes decides, which is kept at every token, positions and scores included, and is a
+//! share of the whole window or prompt. LeanKV sizes
+//! budgets per head over a request; here all heads have the same.
+
+use std::sync::Arc;
+
+use burn::Tensor;
+use kvr_kernels::attention::received;
+use kvr_kernels::{
+    Append, CacheView, Chain, Context, Footprint, LayerGeometry, PartialAttention, Queries, rows,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::evict::{HeadCache, PerHead, host};
+use crate::method::{Method, Nested, Setting};
+use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
+
+/// The settings of adaptive precision.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Adaptive {
+    /// Bits that a value of the planned text may cost on average.
+    pub budget: f64,
+    /// The first tokens, which stay in high precision.
+    pub sinks: usize,
+    /// The newest tokens, which stay in high precision.
+    pub recent: usize,
+    /// Queries in which the memory of attention halves.
+    pub half_life: f32,
+    /// The share of a token's worth that low precision loses.
+    pub demotion_loss: f32,
+    /// High precision.
+    pub high: Nested,
+    /// Low precision.
+    pub low: Nested,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self {
+            budget: 4.5,
+            sinks: 1,
+            recent: 16,
+            half_life: 64.0,
+            demotion_loss: 0.05,
+            high: Nested::Name("k8v4".to_owned()),
+            low: Nested::Name("q4_0:a2g32".to_owned()),
+        }
+    }
+}
+
+impl Method for Adaptive {
+    const NAME: &'static str = "adaptive";
+    const SUMMARY: &'static str = "high precision, low, or dropped, by attention received";
+    const SOURCE: &'static str = "LeanKV: Zhang et al. 2024, arXiv 2412.03131";
+
+    fn settings() -> Vec<Setting> {
+        vec![
+            Setting {
+                name: "budget",
+                unit: "bits per value",
+                about: "of the prompt or window, bookkeeping included",
+            },
+            Setting {
+                name: "sinks",
+                unit: "tokens",
+                about: "first tokens of the text, never demoted",
+            },
+            Setting { name: "recent", unit: "tokens", about: "newest tokens, never demoted" },
+            Setting {
+                name: "half_life",
+                unit: "queries",
+                about: "in which the memory of attention halves",
+            },
+            Setting {
+                name: "demotion_loss",
+                unit: "share",
+                about: "of a token's worth that low precision loses",
+            },
+            Setting { name: "high", unit: "policy", about: "high precision" },
+            Setting { name: "low", unit: "policy", about: "low precision" },
+        ]
+    }
+
+    fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
+        let positive = [f64::from(self.half_life), self.budget, f64::from(self.demotion_loss)];
+        if positive.iter().any(|x| !(x.is_finite() && *x > 0.0)) {
+            return Err(PolicyError::Settings {
+                policy: Self::NAME.to_owned(),
+                problem: "budget, half_life and demotion_loss must be above 0".to_owned(),
+            });
+        }
+        let (high, low) = (self.high.policy(registry)?, self.low.policy(registry)?);
+        Ok(Arc::new(Adapting { settings: Arc::new(self), high, low }))
+    }
+}
+
+struct Adapting {
+    settings: Arc<Adaptive>,
+    high: Arc<dyn KvCachePolicy>,
+    low: Arc<dyn KvCachePolicy>,
+}
+
+impl KvCachePolicy for Adapting {
+    fn name(&self) -> String {
+        Adaptive::NAME.to_owned()
+    }
+
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
+        let budget = self.budget_bytes(layer, context)?;
+        let cache = PerHead::new(layer, |one| {
+            let store = |policy: &Arc<dyn KvCachePolicy>| Store::new(&**policy, one, context);
+            let (high, low) = (store(&self.high)?, store(&self.low)?);
+            Ok(Head { settings: self.settings.clone(), budget, high, low })
+        });
+        Ok(Box::new(cache?))
+    }
+
+    fn promise(&self) -> Promise {
+        let exact = |policy: &Arc<dyn KvCachePolicy>| policy.promise().streaming_exact;
+        let streaming_exact = exact(&self.high) && exact(&self.low);
+        Promise { streaming_exact, append_only: false, ..Promise::default() }
+    }
+}
+
+impl Adapting {
+    /// Bytes that a head may hold of a text whose length is planned.
+    fn budget_bytes(&self, layer: &LayerGeometry, context: &Context) -> Result<u64, PolicyError> {
+        let wrong = |problem| PolicyError::Settings { policy: Adaptive::NAME.to_owned(), problem };
+        let Adaptive { budget, sinks, recent, .. } = *self.settings;
+        let planned = context.planned_tokens.ok_or_else(|| {
+            wrong(
+                "its budget is one of a text whose length is known, and here it is not".to_owned(),
+            )
+        })?;
+        let bytes = (budget * 2.0 * layer.head_dim as f64 * planned as f64 / 8.0) as u64;
+        let one = layer.part(1, 1);
+        let mut probe = Store::new(&*self.high, &one, context)?;
+        let row = || Tensor::zeros([1, 1, 1, layer.head_dim], &context.device);
+        probe.push(Append { keys: row(), values: row(), position: 0 }, 0, 0.0)?;
+        // The token that just came is there until its budget is enforced.
+        let floor = sinks.saturating_add(recent).saturating_add(1);
+        let least = probe.footprint().held().saturating_mul(floor as u64);
+        if bytes < least {
+            return Err(wrong(format!(
+                "{budget} bits a value of {planned} tokens are {bytes} bytes a head, and the {sinks} \
+                 first and {recent} newest tokens, which stay in high precision, need {least}: raise \
+                 the budget, or protect fewer"
+            )));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Tokens in one precision.
+struct Store {
+    cache: Box<dyn LayerCache>,
+    positions: Vec<u32>,
+    /// The average attention received lately.
+    worth: Vec<f32>,
+}
+
+impl Store {
+    fn new(
+        policy: &dyn KvCachePolicy,
+        one: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Self, PolicyError> {
+        let mut cache = policy.layer(one, context)?;
+        // Better now than after the budget has filled up.
+        cache.keep(&[])?;
+        Ok(Self { cache, positions: Vec::new(), worth: Vec::new() })
+    }
+
+    fn push(&mut self, new: Append, position: u32, worth: f32) -> Result<(), PolicyError> {
+        self.cache.append(Append { position: self.positions.len(), ..new })?;
+        self.positions.push(position);
+        self.worth.push(worth);
+        Ok(())
+    }
+
+    /// Forgets token `index`: its position and worth.
+    fn remove(&mut self, index: usize) -> Result<(u32, f32), PolicyError> {
+        let kept: Vec<usize> = (0..self.positions.len()).filter(|i| *i != index).collect();
+        self.cache.keep(&kept)?;
+        Ok((self.positions.remove(index), self.worth.remove(index)))
+    }
+
+    /// Takes in the attention of one query.
+    fn observe(&mut self, attention: &[f32], keep: f32) {
+        for (worth, attention) in self.worth.iter_mut().zip(attention) {
+            *worth = keep * *worth + (1.0 - keep) * attention;
+        }
+    }
+
+    /// The token of least worth that is not guarded.
+    fn least(&self, guarded: impl Fn(u32) -> bool) -> Option<(usize, f32)> {
+        let tokens = self.positions.iter().zip(&self.worth).enumerate();
+        let free = tokens.filter(|(_, (position, _))| !guarded(**position));
+        let least = free.min_by(|(_, (p, a)), (_, (q, b))| a.total_cmp(b).then(p.cmp(q)));
+        least.map(|(i, (_, worth))| (i, *worth))
+    }
+
+    fn footprint(&self) -> Footprint {
+        let own = Footprint {
+            bookkeeping: 4 * (self.positions.len() + self.worth.len()) as u64,
+            allocated: 4 * (self.positions.capacity() + self.worth.capacity()) as u64,
+            ..Footprint::default()
+        };
+        self.cache.footprint() + own
+    }
+
+    fn token_bytes(&self) -> f64 {
+        self.footprint().held() as f64 / self.positions.len().max(1) as f64
+    }
+}
+
+/// One head of one sequence.
+struct Head {
+    settings: Arc<Adaptive>,
+    /// Bytes that both stores may hold.
+    budget: u64,
+    high: Store,
+    low: Store,
+}
+
+impl Head {
+    fn chain(&self) -> Chain<'_, 2> {
+        Chain([self.high.cache.view(), self.low.cache.view()])
+    }
+
+    fn bytes(&self) -> u64 {
+        self.high.footprint().held() + self.low.footprint().held()
+    }
+
+    /// Demotes or drops one token, the cheapest loss per byte; `false` where all are guarded.
+    fn demote_or_drop(&mut self, seen: usize) -> Result<bool, PolicyError> {
+        let Adaptive { sinks, recent, demotion_loss, .. } = *self.settings;
+        let guarded =
+            |position: u32| (position as usize) < sinks || position as usize + recent >= seen;
+        let (high, low) = (self.high.least(guarded), self.low.least(guarded));
+        // Before the first demotion the size of a low token is not known; half of high is near.
+        let high_bytes = self.high.token_bytes();
+        let low_bytes = match self.low.positions.len() {
+            0 => high_bytes / 2.0,
+            _ => self.low.token_bytes(),
+        };
+        let demote = high.map_or(f64::INFINITY, |(_, worth)| {
+            f64::from(worth * demotion_loss) / (high_bytes - low_bytes).max(1.0)
+        });
+        let drop = low.map_or(f64::INFINITY, |(_, worth)| f64::from(worth) / low_bytes);
+        match (high, low) {
+            (Some((index, _)), low) if demote <= drop || low.is_none() => {
+                let (keys, values) = rows(&*self.high.cache.view(), index..index + 1)?;
+                let (position, worth) = self.high.remove(index)?;
+                self.low.push(Append { keys, values, position: 0 }, position, worth)?;
+            }
+            (_, Some((index, _))) => {
+                self.low.remove(index)?;
+            }
+            (_, None) => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl HeadCache for Head {
+    fn take(&mut self, token: Step, attend: bool) -> Result<Option<Tensor<4>>, PolicyError> {
+        let position = token.new.position as u32;
+        self.high.push(token.new.clone(), position, 0.0)?;
+        if !attend {
+            return Ok(None);
+        }
+        let queries = Queries::causal(token.queries, self.chain().tokens(), token.scale);
+        let attended = self.attend(&queries)?;
+        let attention = host(received(&queries, &self.chain(), &attended.log_sum_exp)?)?;
+        let keep = 0.5f32.powf(1.0 / self.settings.half_life);
+        let (high, low) = attention.split_at(self.high.positions.len());
+        self.high.observe(high, keep);
+        self.low.observe(low, keep);
+        Ok(Some(attended.output))
+    }
+
+    fn enforce(heads: &mut [Self], seen: usize) -> Result<(), PolicyError> {
+        for head in heads {
+            while head.bytes() > head.budget && head.demote_or_drop(seen)? {}
+        }
+        Ok(())
+    }
+
+    /// The attention that tokens receive is computed from unpacked keys.
+    fn fused(&self) -> bool {
+        false
+    }
+
+    fn attend(&self, queries: &Queries) -> Result<PartialAttention, PolicyError> {
+        // Every query reads everything: what is held is already what it may read.
+        let all = |store: &Store| {
+            let count = store.positions.len();
+            queries.over(queries.visible.iter().map(|_| 0..count).collect())
+        };
+        let high = self.high.cache.attend(&all(&self.high))?;
+        if self.low.positions.is_empty() {
+            return Ok(high);
+        }
+        Ok(high.merge(self.low.cache.attend(&all(&self.low))?))
+    }
+
+    fn observes(&self) -> bool {
+        true
+    }
+
+    fn view(&self) -> Box<dyn CacheView + '_> {
+        Box::new(self.chain())
+    }
+
+    fn positions(&self) -> Vec<usize> {
+        let both = self.high.positions.iter().chain(&self.low.positions);
+        let mut positions: Vec<usize> = both.map(|position| *position as usize).collect();
+        positions.sort_unstable();
+        positions
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.high.footprint() + self.low.footprint()
+    }
+
+    fn reset(&mut self) {
+        for store in [&mut self.high, &mut self.low] {
+            store.cache.reset();
+            store.positions = Vec::new();
+            store.worth = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Methods that mix precisions and eviction.
+
+mod adaptive;
+
+pub use adaptive::Adaptive;

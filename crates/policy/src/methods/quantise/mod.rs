@@ -1,0 +1,9 @@
+//! Methods that store every token in fewer bits.
+
+mod kivi;
+mod kvquant;
+mod pair;
+
+pub use kivi::Kivi;
+pub use kvquant::{KvQuant, LayerBooks};
+pub use pair::{Formats, Pair};

@@ -1,0 +1,86 @@
+//! One storage format for keys and one for values, the same in every layer.
+//!
+//! Source: the cache types of llama.cpp (`--cache-type-k`, `--cache-type-v`), and KVSplit, which
+//! gave keys more bits than values (`k8v4`) on top of them. Deviation: any two formats go together
+//! on every device, and head_dim has only to be a multiple of the formats' blocks.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::method::{Method, Setting};
+use crate::{Context, Format, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Registry};
+use kvr_kernels::{PackedCache, Side};
+
+/// The settings of `pair`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Formats {
+    /// Format of keys.
+    pub keys: String,
+    /// Format of values.
+    pub values: String,
+}
+
+impl Default for Formats {
+    fn default() -> Self {
+        Self { keys: "q8_0".to_owned(), values: "q4_0".to_owned() }
+    }
+}
+
+impl Method for Formats {
+    const NAME: &'static str = "pair";
+    const SUMMARY: &'static str = "one format for keys and one for values; also <keys>:<values>";
+    const SOURCE: &'static str = "llama.cpp's cache types; KVSplit";
+
+    fn settings() -> Vec<Setting> {
+        vec![
+            Setting { name: "keys", unit: "format", about: "format of keys, such as a4g64" },
+            Setting { name: "values", unit: "format", about: "format of values" },
+        ]
+    }
+
+    fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
+        let (keys, values) = (registry.format(&self.keys)?, registry.format(&self.values)?);
+        Ok(Arc::new(Pair::new(Self::NAME, keys, values)))
+    }
+}
+
+/// A policy made of two formats.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    name: String,
+    keys: Arc<dyn Format>,
+    values: Arc<dyn Format>,
+}
+
+impl Pair {
+    /// A policy called `name` that stores keys and values in the formats given.
+    pub fn new(name: impl Into<String>, keys: Arc<dyn Format>, values: Arc<dyn Format>) -> Self {
+        Self { name: name.into(), keys, values }
+    }
+}
+
+impl KvCachePolicy for Pair {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn config(&self) -> String {
+        format!("keys {}, values {}", self.keys.name(), self.values.name())
+    }
+
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
+        let (keys, values) = (self.keys.clone(), self.values.clone());
+        Ok(Box::new(PackedCache::new(
+            layer,
+            context,
+            Side::per_token(keys),
+            Side::per_token(values),
+        )?))
+    }
+}
