@@ -29,6 +29,11 @@ impl Place {
         Self { text: text.clone(), range }
     }
 
+    /// Whether no text is known.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// `problem` below the text, with carets under the place; `problem` alone where the place is
     /// the whole text, or nowhere.
     ///

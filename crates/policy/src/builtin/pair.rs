@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::method::{Method, Setting};
 use crate::packed::{PackedCache, Side};
+use crate::spec::PolicySpec;
 use crate::{Format, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Registry};
 
 /// The settings of `pair`.
@@ -40,6 +41,10 @@ impl Method for Formats {
         ]
     }
 
+    fn short(&self) -> Option<PolicySpec> {
+        Some(PolicySpec::pair(&self.keys, &self.values))
+    }
+
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         let (keys, values) = (registry.format(&self.keys)?, registry.format(&self.values)?);
         Ok(Arc::new(Pair::new(Self::NAME, keys, values)))
@@ -67,7 +72,7 @@ impl KvCachePolicy for Pair {
     }
 
     fn config(&self) -> String {
-        format!("keys {}, values {}", self.keys.name(), self.values.name())
+        format!("{}:{}", self.keys.name(), self.values.name())
     }
 
     fn layer(&self, layer: &LayerGeometry) -> Result<Box<dyn LayerCache>, PolicyError> {

@@ -19,7 +19,7 @@ use super::group::{check_group, letter_bits_group};
 use super::normal::{lloyd_max, normal_float};
 use super::{BlockLayout, Format, FormatFamily, MAX_BLOCK, Packing};
 use crate::kernels::simd::look_up;
-use crate::notation::fnv1a;
+use crate::spec::fnv1a;
 
 /// NormalFloat and Lloyd-Max.
 pub(super) fn families() -> [FormatFamily; 2] {

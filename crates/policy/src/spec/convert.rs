@@ -44,7 +44,8 @@ impl Value {
         })
     }
 
-    /// The inverse of [`from_toml`](Self::from_toml); policies become text.
+    /// The inverse of [`from_toml`](Self::from_toml); policies become text,
+    /// files what they say.
     pub(crate) fn to_toml(&self) -> toml::Value {
         match self {
             Self::Integer(number) => toml::Value::Integer(*number),
@@ -55,7 +56,7 @@ impl Value {
             Self::Table(fields) => toml::Value::Table(
                 fields.iter().map(|(name, value)| (name.clone(), value.to_toml())).collect(),
             ),
-            Self::Policy(policy) => toml::Value::String(policy.to_string()),
+            Self::Policy(policy) => toml::Value::String(policy.clone().without_files().to_string()),
         }
     }
 

@@ -15,7 +15,7 @@ pub(crate) fn is_word(text: &str) -> bool {
 }
 
 /// The error of a name with too much inside itself.
-pub(super) fn too_deep(place: Place) -> PolicyError {
+pub(crate) fn too_deep(place: Place) -> PolicyError {
     let problem = format!("more than {MAX_DEPTH} policies inside each other");
     PolicyError::Spec { place, problem: format!("{problem}: name an inner one with less in it") }
 }

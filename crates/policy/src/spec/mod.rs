@@ -26,7 +26,10 @@ mod tests;
 use crate::Place;
 
 pub(crate) use self::cursor::is_word;
+pub(crate) use self::cursor::too_deep;
+pub(crate) use self::display::fnv1a;
 pub use self::files::PolicyFile;
+pub(crate) use self::files::in_file;
 pub use self::parse::split_names;
 pub use self::selector::{Selector, Span};
 
@@ -142,6 +145,11 @@ impl PolicySpec {
     /// The policy of a plain name, such as `k8v4`.
     pub fn name(name: &str) -> Self {
         Tree::Name(name.to_owned()).into()
+    }
+
+    /// `keys:values`, two formats.
+    pub fn pair(keys: &str, values: &str) -> Self {
+        Tree::Pair { keys: keys.into(), values: values.into() }.into()
     }
 
     /// `base[selector=policy;…]`.

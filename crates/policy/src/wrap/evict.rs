@@ -18,8 +18,9 @@ use burn::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::attend::reference::received;
-use crate::method::{Method, Nested, Setting};
+use crate::method::{Method, Setting};
 use crate::scorer::{Heads, Held, TokenScorer};
+use crate::spec::PolicySpec;
 use crate::wrap::per_head::{HeadCache, PerHead, host};
 use crate::{
     Attended, Budget, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError,
@@ -39,7 +40,7 @@ pub struct Evict<S: TokenScorer> {
     /// What heads decide together.
     pub heads: Heads,
     /// The policy of what is kept.
-    pub policy: Nested,
+    pub policy: PolicySpec,
     /// The scorer's own settings.
     #[serde(flatten)]
     pub scorer: S,
@@ -53,7 +54,7 @@ impl<S: TokenScorer> Default for Evict<S> {
             sinks: defaults.sinks,
             recent: defaults.recent,
             heads: defaults.heads,
-            policy: Nested::Name("fp16".to_owned()),
+            policy: PolicySpec::name("fp16"),
             scorer: S::default(),
         }
     }
@@ -85,7 +86,7 @@ impl<S: TokenScorer> Method for Evict<S> {
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let policy = self.policy.policy(registry)?;
+        let policy = registry.build(&self.policy)?;
         if let (Budget::Tokens(budget), Budget::Tokens(recent)) = (self.budget, self.recent)
             && self.sinks + recent > budget
         {

@@ -8,7 +8,6 @@ pub mod per_head;
 pub mod post_prefill;
 pub mod rekey;
 pub mod rotate;
-mod selector;
 pub mod window;
 
 use crate::Registry;

@@ -11,7 +11,8 @@ use burn::Tensor;
 use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Nested, Setting};
+use crate::method::{Method, Setting};
+use crate::spec::PolicySpec;
 use crate::{
     Append, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Promise,
     Registry, Rope, Tile,
@@ -124,7 +125,7 @@ impl<R: Rekey> CacheView for Rekeyed<R> {
 #[serde(default)]
 pub struct PreRope {
     /// What stores keys before RoPE; it must be settled, so have no window and not evict.
-    pub policy: Nested,
+    pub policy: PolicySpec,
 }
 
 impl Method for PreRope {
@@ -137,7 +138,7 @@ impl Method for PreRope {
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let policy = self.policy.policy(registry)?;
+        let policy = registry.build(&self.policy)?;
         if !policy.promise().settled {
             return Err(PolicyError::Settings {
                 policy: Self::NAME.to_owned(),

@@ -16,7 +16,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Nested, Setting};
+use crate::method::{Method, Setting};
+use crate::spec::PolicySpec;
 use crate::{
     Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, PolicyError,
     Promise, Queries, Registry, Step, Tile,
@@ -33,12 +34,12 @@ pub struct Rotate {
     /// Whether channels get random signs first.
     pub signs: bool,
     /// The policy that stores what was rotated.
-    pub policy: Nested,
+    pub policy: PolicySpec,
 }
 
 impl Default for Rotate {
     fn default() -> Self {
-        Self { keys: true, values: true, signs: false, policy: Nested::default() }
+        Self { keys: true, values: true, signs: false, policy: PolicySpec::default() }
     }
 }
 
@@ -61,7 +62,7 @@ impl Method for Rotate {
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let policy = self.policy.policy(registry)?;
+        let policy = registry.build(&self.policy)?;
         Ok(Arc::new(Rotated { settings: self, policy }))
     }
 }

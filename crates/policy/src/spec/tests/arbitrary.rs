@@ -107,6 +107,7 @@ proptest! {
         let joined = split_names(&text).join(",");
         prop_assert!(joined.len() <= text.len());
         let value = toml::Value::String(text).to_string();
-        prop_assert!(PolicyFile::parse(&format!("method = 'm'\npolicy = {value}")).is_ok());
+        let file = format!("method = 'm'\npolicy = {value}");
+        prop_assert!(PolicyFile::parse(&file).is_ok());
     }
 }
