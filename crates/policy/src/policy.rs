@@ -16,7 +16,8 @@ pub trait KvCachePolicy: Send + Sync {
     /// The name that `--policy` takes and that records carry, such as `k8v4`.
     fn name(&self) -> String;
 
-    /// The settings behind the name, as they go into records: `keys q8_0, values q4_0`.
+    /// What the name stands for, with all settings, as it goes into records: `q8_0:q4_0`. Two
+    /// policies are the same if these are.
     fn config(&self) -> String {
         self.name()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kvr_policy::{
     Append, Attended, CacheView, Footprint, KvCachePolicy, LayerCache, LayerGeometry, Method,
-    Nested, PolicyError, Promise, Queries, Registry, Setting,
+    PolicyError, PolicySpec, Promise, Queries, Registry, Setting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,12 +15,12 @@ pub struct Clipped {
     /// Values are kept between minus and plus this.
     pub limit: f32,
     /// What stores them.
-    pub policy: Nested,
+    pub policy: PolicySpec,
 }
 
 impl Default for Clipped {
     fn default() -> Self {
-        Self { limit: 4.0, policy: Nested::default() }
+        Self { limit: 4.0, policy: PolicySpec::default() }
     }
 }
 
@@ -37,7 +37,7 @@ impl Method for Clipped {
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let inner = self.policy.policy(registry)?;
+        let inner = registry.build(&self.policy)?;
         if !inner.promise().settled {
             return Err(PolicyError::Unsupported {
                 what: "clipped does not pass whole steps on, which windows and evictions need"

@@ -28,7 +28,7 @@ impl Registry {
     /// As [`policy`](Self::policy), and when a file was not read or a method refuses its settings.
     pub fn build(&self, spec: &PolicySpec) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         let canonical = self.canonical(spec)?;
-        let name = label(spec);
+        let name = self.label(spec, &canonical);
         let policy = self.make(&name, &canonical)?;
         // A policy that a program added says itself what its settings are.
         let config = match canonical.tree {
@@ -107,6 +107,19 @@ impl Registry {
                 self.filled(&file.spec).map_err(|error| crate::spec::in_file(path, error))
             }
             Tree::File { says: None, path } => Err(placed(unread(path), place)),
+        }
+    }
+
+    /// What a policy is called: as it was typed; a file by the name in it or by its own, unless
+    /// another policy has that.
+    fn label(&self, spec: &PolicySpec, canonical: &PolicySpec) -> String {
+        let Tree::File { path, says } = &spec.tree else { return spec.to_string() };
+        let given = says.as_ref().and_then(|file| file.name.clone());
+        let stem = || Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let name = given.or_else(stem).unwrap_or_else(|| path.clone());
+        match self.named(&name) {
+            Ok(other) if other != *canonical => path.clone(),
+            _ => name,
         }
     }
 
@@ -213,14 +226,6 @@ impl Registry {
             settings.map(|(setting, argument)| (setting.name.to_owned(), argument.value.to_toml()));
         Ok((method, settings.collect()))
     }
-}
-
-/// What a policy is called: as it was typed; a file by the name in it, or by its own.
-fn label(spec: &PolicySpec) -> String {
-    let Tree::File { path, says } = &spec.tree else { return spec.to_string() };
-    let given = says.as_ref().and_then(|file| file.name.clone());
-    let stem = || Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    given.or_else(stem).unwrap_or_else(|| path.clone())
 }
 
 fn unread(path: &str) -> PolicyError {

@@ -58,8 +58,10 @@ fn policies_of_one_name_are_told_apart() {
     let impostor = registry.policy_of_toml("x", "name = \"fp16\"\nmethod = \"rotate\"\n");
     let impostor = impostor.expect("a policy");
     let fp16 = registry.policy("fp16").expect("built in");
-    assert_eq!(impostor.name(), fp16.name());
+    assert_eq!((impostor.name(), fp16.name()), ("x".to_owned(), "fp16".to_owned()));
     assert_ne!(impostor.config(), fp16.config());
+    let same = registry.policy_of_toml("x", "name = \"kivi-2\"\nmethod = \"kivi\"\n");
+    assert_eq!(same.expect("a policy").name(), "kivi-2");
 }
 
 #[test]
