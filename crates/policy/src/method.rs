@@ -227,10 +227,8 @@ impl MethodEntry {
 }
 
 fn read<M: Method>(settings: toml::Table) -> Result<M, String> {
-    settings.try_into().map_err(|e| {
-        // The first line says what is wrong; the rest quotes a text that is not there.
-        e.to_string().lines().next().unwrap_or_default().to_owned()
-    })
+    // Without the place, which is in a text that is not there.
+    settings.try_into().map_err(|e: toml::de::Error| e.message().to_owned())
 }
 
 /// A policy under the name that it was asked for as, with the settings behind it.

@@ -126,6 +126,9 @@ fn wrong_settings_are_pointed_at() {
         assert!(message.starts_with(&format!("{name}\n{carets}")), "{message}");
     }
     let registry = Registry::builtin();
+    let text = "method = \"by-layer\"\n[[rules]]\nselect = \"0\"\npolicy = \"k4v4[x=fp16]\"\n";
+    let error = registry.policy_of_toml("mine", text).err().expect("an error").to_string();
+    assert!(error.starts_with("policy file mine:\nk4v4[x=fp16]\n     ^ 'x' is no"), "{error}");
     let error = registry.policy_of_toml("mine", "method = \"window\"\nrecnt = 4\n");
     assert!(error.err().expect("an error").to_string().contains("'recent'"));
     let error = registry.policy_of_toml("mine", "method = \"window\"\npolicy = \"k4v4[0=fp17]\"");

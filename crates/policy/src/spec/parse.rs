@@ -1,6 +1,5 @@
 //! The one parser of names: recursive descent, errors with the place that they mean.
 
-use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
