@@ -15,7 +15,8 @@ use crate::shared::error;
 
 /// Runs the command line that the process was started with.
 ///
-/// Exit code 0: done. 2: the user's mistake, with one line on stderr that names it and the fix.
+/// Exit code 0: done. 2: the user's mistake, with one line on stderr that names it and the fix, or
+/// with the place in a policy's name under which it is said.
 /// 1: anything else.
 pub fn run(registry: Registry) -> ExitCode {
     let args = match Args::try_parse() {
@@ -32,7 +33,7 @@ pub fn run(registry: Registry) -> ExitCode {
     match dispatch(&args.command, &registry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("kvr: {}", error::one_line(&failure));
+            eprintln!("{}", error::message(&failure));
             ExitCode::from(error::exit_code(&failure))
         }
     }

@@ -8,8 +8,8 @@ use crate::PolicyError;
 use crate::method::Setting;
 
 /// The number of tokens that a head holds, given in one of three ways. Without any, half.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Given")]
 pub struct Budget {
     /// The share of tokens that is dropped, as kvpress has it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,6 +20,30 @@ pub struct Budget {
     /// The number of tokens that is kept, whatever the length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<usize>,
+}
+
+/// A budget as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Given {
+    ratio: Option<f64>,
+    keep: Option<f64>,
+    tokens: Option<usize>,
+}
+
+impl From<Given> for Budget {
+    fn from(Given { ratio, keep, tokens }: Given) -> Self {
+        match (ratio, keep, tokens) {
+            (None, None, None) => Self::default(),
+            _ => Self { ratio, keep, tokens },
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { ratio: Some(0.5), keep: None, tokens: None }
+    }
 }
 
 impl Budget {
@@ -36,7 +60,7 @@ impl Budget {
 
     /// A budget of so many tokens.
     pub fn of_tokens(tokens: usize) -> Self {
-        Self { tokens: Some(tokens), ..Self::default() }
+        Self { ratio: None, keep: None, tokens: Some(tokens) }
     }
 
     /// Refuses budgets that are none: two ways at once, shares outside 0 to 1, and no token at all.
@@ -67,7 +91,9 @@ impl Budget {
             // A product such as 0.29 · 100 is a hair off 29, and must not round to 28.
             Self { keep: Some(keep), .. } => ((keep * length as f64 + 1e-9) as usize).max(1),
             // kvpress's own expression, so that the same tokens are kept to the last one.
-            Self { ratio, .. } => ((length as f64 * (1.0 - ratio.unwrap_or(0.5))) as usize).max(1),
+            Self { ratio, .. } => {
+                ((length as f64 * (1.0 - ratio.unwrap_or_default())) as usize).max(1)
+            }
         }
     }
 
@@ -109,7 +135,7 @@ impl fmt::Display for Budget {
             Self { tokens: Some(tokens), .. } => write!(f, "{tokens} tokens"),
             Self { keep: Some(keep), .. } => write!(f, "{keep} of the prompt or window"),
             Self { ratio, .. } => {
-                write!(f, "all but {} of the prompt or window", ratio.unwrap_or(0.5))
+                write!(f, "all but {} of the prompt or window", ratio.unwrap_or_default())
             }
         }
     }
@@ -148,7 +174,7 @@ mod tests {
         assert_eq!(ratio(0.9).of(30), 2);
         assert_eq!(ratio(0.5).of(511), 255);
         assert_eq!(ratio(0.25).of(700), 525);
-        assert_eq!(Budget { keep: Some(0.29), ..Budget::default() }.of(100), 29);
+        assert_eq!(Budget { ratio: None, keep: Some(0.29), tokens: None }.of(100), 29);
         assert_eq!(ratio(0.5).of(1), 1);
         assert_eq!(Budget::of_tokens(256).of(9), 256);
         assert_eq!(Budget::default().of(512), 256);

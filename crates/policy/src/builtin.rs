@@ -1,15 +1,12 @@
 //! What comes with kvr: one line a method, with its published settings beside it.
 
-use std::sync::Arc;
-
 use kvr_kernels::formats;
 
 use crate::evict::{Compress, Evict};
 use crate::method::Method;
 use crate::methods::evict::{AdaKv, H2o, Knorm, SnapKv, StreamingLlm, Tova};
 use crate::methods::mixed::Adaptive;
-use crate::methods::quantise::{Formats, Kivi, KvQuant, Pair};
-use crate::registry::BITS;
+use crate::methods::quantise::{Formats, Kivi, KvQuant};
 use crate::scorer::{PromptScorer, TokenScorer};
 use crate::wrap::{PreRope, Rotate, Rules, Window};
 use crate::{PolicyError, Registry};
@@ -27,7 +24,6 @@ impl Registry {
     /// methods, and the published settings of these.
     pub fn builtin() -> Self {
         let mut all = Self::of_formats(formats::all(), formats::families());
-        all.pairs();
         all.with::<Rules>(&[]);
         all.with::<Window>(presets!("k4v4-window", "hf-4", "hf-2"));
         all.with::<Rotate>(presets!("k4v4-rotated", "quarot-4", "turboquant-3", "turboquant-4"));
@@ -43,26 +39,6 @@ impl Registry {
         all.with::<AdaKv>(&[]);
         all.with::<Adaptive>(presets!("leankv"));
         all
-    }
-
-    /// `fp16` and its like, and `k8v4` and its like.
-    fn pairs(&mut self) {
-        let mut named = |name: &str, keys: &str, values: &str| {
-            let format = |name| self.format(name).unwrap_or_else(|e| unreachable!("{name}: {e}"));
-            let pair = Arc::new(Pair::new(name, format(keys), format(values)));
-            let added = self.add_policy(pair, format!("keys in {keys}, values in {values}"));
-            added.unwrap_or_else(|e| unreachable!("{name}: {e}"));
-        };
-        named("fp32", "f32", "f32");
-        named("fp16", "f16", "f16");
-        named("bf16", "bf16", "bf16");
-        for (key_bits, keys) in BITS {
-            for (value_bits, values) in BITS {
-                if key_bits < 16 || value_bits < 16 {
-                    named(&format!("k{key_bits}v{value_bits}"), keys, values);
-                }
-            }
-        }
     }
 
     /// A method and the texts of its published settings, which a test reads.

@@ -3,6 +3,8 @@
 use kvr_kernels::KernelError;
 use thiserror::Error;
 
+use crate::Place;
+
 /// An error of a policy, a cache or a storage format.
 ///
 /// Every variant names the thing, what was expected, and what to do about it.
@@ -13,14 +15,14 @@ pub enum PolicyError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// No policy or format of that name exists.
-    #[error("unknown {kind} '{name}'{}: `kvr policies` lists what there is", nearest_text(.nearest))]
+    #[error("unknown {kind} '{name}': {}", hint_or_list(.hint))]
     Unknown {
-        /// "policy" or "format".
+        /// "policy", "method", "format" or "width".
         kind: &'static str,
         /// The name that was asked for.
         name: String,
-        /// Known names that are spelled much like it, nearest first.
-        nearest: Vec<String>,
+        /// What may be meant; empty where nothing is near.
+        hint: String,
     },
     /// A cache can't do what another policy asks of it.
     #[error("{what}: {fix}")]
@@ -38,14 +40,20 @@ pub enum PolicyError {
         /// What is wrong, and the fix.
         problem: String,
     },
-    /// A name in the notation `base[selector=policy;…]` can't be understood, or not for this model.
-    #[error(
-        "policy '{name}': {problem}: write base[selector=policy;…], such as k8v4[first 2=fp16;5.0=k8v8]"
-    )]
-    Notation {
-        /// The whole name.
-        name: String,
-        /// What is wrong with it.
+    /// A policy's name can't be understood, or names what does not exist.
+    #[error("{}", .place.show(.problem))]
+    Spec {
+        /// Where in the name.
+        place: Place,
+        /// What is wrong there, and the fix.
+        problem: String,
+    },
+    /// A policy file can't be understood.
+    #[error("policy file {file}:{}{problem}", if problem.contains('\n') { "\n" } else { " " })]
+    File {
+        /// Its path.
+        file: String,
+        /// What is wrong in it, and the fix.
         problem: String,
     },
     /// A name is registered twice.
@@ -58,8 +66,11 @@ pub enum PolicyError {
     },
 }
 
-fn nearest_text(nearest: &[String]) -> String {
-    if nearest.is_empty() { String::new() } else { format!(" (nearest: {})", nearest.join(", ")) }
+fn hint_or_list(hint: &str) -> String {
+    match hint {
+        "" => "`kvr policies` lists what there is".to_owned(),
+        hint => format!("{hint} (`kvr policies` lists all)"),
+    }
 }
 
 /// The at most three of `known` that are spelled most like `name`, nearest first.
@@ -72,6 +83,9 @@ pub fn nearest_names<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -
         .filter(|(score, _)| *score > 0.6)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    // What is much less alike than the best is no help beside it.
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    scored.retain(|(score, _)| *score > best - 0.1);
     scored.into_iter().take(3).map(|(_, k)| k.to_owned()).collect()
 }
 

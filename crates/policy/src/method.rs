@@ -1,14 +1,16 @@
 //! A method: a family of policies with settings, each setting with a name, a unit and a default.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::nearest_names;
+use crate::spec::{Argument, PolicySpec, Tree, Value, Word};
 use crate::{
-    Context, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Promise, Registry,
+    Compression, Context, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError,
+    Registry,
 };
-use crate::{error::nearest_names, notation};
 
 /// A family of policies. Its fields are the settings that `--policy FILE.toml` and
 /// `name(setting=value;…)` take, and `Default` gives their defaults.
@@ -20,8 +22,17 @@ pub trait Method: Default + Serialize + DeserializeOwned + 'static {
     /// The paper or program that it comes from.
     const SOURCE: &'static str;
 
+    /// The setting that a first value without a name sets, as in `window(k4v4)`.
+    const INNER: &'static str = "policy";
+
     /// What each setting means, in the order of the fields.
     fn settings() -> Vec<Setting>;
+
+    /// Another form of the name that says the same, where the notation has one:
+    /// `pair(keys=q8_0;values=q4_0)` is `q8_0:q4_0`.
+    fn short(&self) -> Option<PolicySpec> {
+        None
+    }
 
     /// The policy with these settings. `registry` knows the policies and formats that settings
     /// name; what the policy calls itself is replaced by what it was asked for as.
@@ -48,10 +59,17 @@ pub trait Method: Default + Serialize + DeserializeOwned + 'static {
 pub struct Setting {
     /// Its key.
     pub name: &'static str,
-    /// The unit of its value, such as `tokens`.
+    /// The unit of its value, such as `tokens`; a `policy` or a `scorer` is a name of its own.
     pub unit: &'static str,
     /// What it does.
     pub about: &'static str,
+}
+
+impl Setting {
+    /// Whether its value is a policy, or a method that scores tokens.
+    pub(crate) fn is_policy(&self) -> bool {
+        matches!(self.unit, "policy" | "scorer")
+    }
 }
 
 /// A method as a registry holds it.
@@ -63,19 +81,28 @@ pub struct MethodEntry {
     pub summary: &'static str,
     /// See [`Method::SOURCE`].
     pub source: &'static str,
+    /// See [`Method::INNER`].
+    pub inner: &'static str,
     /// See [`Method::settings`].
     pub settings: Vec<Setting>,
     /// The default of every setting.
     pub defaults: toml::Table,
     build: Build,
+    fill: Fill,
     calibrate: Calibrate,
 }
 
 /// Settings fitted to what a model wrote.
 type Calibrate = fn(toml::Table, &[LayerRows]) -> Result<toml::Table, PolicyError>;
 
-/// Makes the policy of some settings, and says all settings with the defaults filled in.
-type Build = fn(toml::Table, &Registry) -> Result<(Arc<dyn KvCachePolicy>, toml::Table), String>;
+/// Makes the policy of some settings.
+type Build = fn(toml::Table, &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError>;
+
+/// Fills in the defaults.
+type Fill = fn(toml::Table) -> Result<Filled, String>;
+
+/// All settings of a method, and its shorter form where it has one.
+type Filled = (toml::Table, Option<PolicySpec>);
 
 impl MethodEntry {
     pub(crate) fn new<M: Method>() -> Self {
@@ -88,10 +115,15 @@ impl MethodEntry {
             source: M::SOURCE,
             settings: M::settings(),
             defaults: table(&M::default()),
+            inner: M::INNER,
             build: |settings, registry| {
+                let wrong = |problem| PolicyError::Settings { policy: M::NAME.to_owned(), problem };
+                read::<M>(settings).map_err(wrong)?.policy(registry)
+            },
+            fill: |settings| {
                 let method: M = read(settings)?;
                 let full = toml::Table::try_from(&method).map_err(|e| e.to_string())?;
-                Ok((method.policy(registry).map_err(|e| e.to_string())?, full))
+                Ok((full, method.short()))
             },
             calibrate: |settings, rows| {
                 let wrong = |problem| PolicyError::Settings { policy: M::NAME.to_owned(), problem };
@@ -104,22 +136,87 @@ impl MethodEntry {
         }
     }
 
-    /// The policy that is called `name` and has these settings.
-    pub(crate) fn policy(
+    /// The policy that has these settings.
+    pub(crate) fn build(
         &self,
-        name: &str,
         settings: toml::Table,
         registry: &Registry,
     ) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        self.check(name, &settings)?;
-        let wrong = |problem| PolicyError::Settings { policy: name.to_owned(), problem };
-        let (policy, full) = (self.build)(settings, registry).map_err(wrong)?;
-        let config = notation::write(self.name, &full);
-        Ok(Arc::new(Named { name: name.to_owned(), config, policy }))
+        (self.build)(settings, registry)
+    }
+
+    /// All settings, with the defaults filled in, and the shorter form of the name.
+    ///
+    /// # Errors
+    /// With the setting that is wrong, where it is one alone, and what is wrong.
+    pub(crate) fn fill(&self, given: toml::Table) -> Result<Filled, (Option<String>, String)> {
+        (self.fill)(given.clone()).map_err(|problem| {
+            let alone = given.into_iter().find_map(|(name, value)| {
+                let problem = (self.fill)([(name.clone(), value)].into_iter().collect()).err()?;
+                Some((Some(name), problem))
+            });
+            alone.unwrap_or((None, problem))
+        })
+    }
+
+    /// Which setting each argument sets.
+    ///
+    /// # Errors
+    /// With the place of a setting that does not exist or is given twice.
+    pub(crate) fn assign<'a>(
+        &self,
+        name: &Word,
+        arguments: &'a [Argument],
+    ) -> Result<Vec<(Setting, &'a Argument)>, PolicyError> {
+        let mut assigned: Vec<(Setting, &Argument)> = Vec::new();
+        for argument in arguments {
+            let (wanted, place) = match &argument.setting {
+                Some(setting) => (setting.text.as_str(), &setting.place),
+                None => (self.inner, &argument.place),
+            };
+            let wrong = |problem: String| PolicyError::Spec { place: place.clone(), problem };
+            let known = self.settings.iter().find(|setting| setting.name == wanted);
+            let Some(setting) = known else {
+                return Err(wrong(match &argument.setting {
+                    Some(_) => self.no_setting(wanted),
+                    None => self.no_inner(&name.text, &argument.value),
+                }));
+            };
+            if argument.setting.is_none()
+                && let Some(problem) = self.forgotten_equals(&argument.value)
+            {
+                return Err(wrong(problem));
+            }
+            if assigned.iter().any(|(other, _)| other.name == wanted) {
+                return Err(wrong(format!("'{wanted}' is given twice: once without its name")));
+            }
+            assigned.push((*setting, argument));
+        }
+        Ok(assigned)
+    }
+
+    fn no_setting(&self, unknown: &str) -> String {
+        let nearest = nearest_names(unknown, self.settings.iter().map(|setting| setting.name));
+        let hint = nearest.first().map_or(String::new(), |near| format!(", nearest: '{near}'"));
+        format!("{0} has no setting '{unknown}'{hint} (`kvr policies {0}` lists them)", self.name)
+    }
+
+    fn no_inner(&self, name: &str, value: &Value) -> String {
+        self.forgotten_equals(value).unwrap_or_else(|| {
+            format!("{name} takes no inner policy: write setting=value (`kvr policies {name}`)")
+        })
+    }
+
+    /// `window(recent 4)` or `window(recent)`: a setting, and no policy.
+    fn forgotten_equals(&self, value: &Value) -> Option<String> {
+        let Value::Policy(PolicySpec { tree: Tree::Name(word), .. }) = value else { return None };
+        let (first, rest) = word.split_once([' ', ':']).unwrap_or((word, "…"));
+        let setting = self.settings.iter().find(|setting| setting.name == first)?;
+        Some(format!("the setting '{first}' has no '=': write {}={}", setting.name, rest.trim()))
     }
 
     /// The settings, with what can be fitted fitted to `rows`, as a table that
-    /// [`Registry::policy_of_table`] takes.
+    /// [`PolicyFile::from_table`](crate::spec::PolicyFile::from_table) takes.
     ///
     /// # Errors
     /// As [`Method::calibrate`].
@@ -128,82 +225,20 @@ impl MethodEntry {
         settings: toml::Table,
         rows: &[LayerRows],
     ) -> Result<toml::Table, PolicyError> {
-        self.check(self.name, &settings)?;
         (self.calibrate)(settings, rows)
-    }
-
-    /// Refuses settings that the method does not have.
-    fn check(&self, name: &str, settings: &toml::Table) -> Result<(), PolicyError> {
-        let known = || self.settings.iter().map(|setting| setting.name);
-        if let Some(unknown) = settings.keys().find(|key| known().all(|name| name != *key)) {
-            let nearest = nearest_names(unknown, known());
-            let hint = nearest.first().map_or(String::new(), |near| format!(", nearest: '{near}'"));
-            let problem = format!(
-                "{} has no setting '{unknown}'{hint} (`kvr policies {}` lists them)",
-                self.name, self.name
-            );
-            return Err(PolicyError::Settings { policy: name.to_owned(), problem });
-        }
-        Ok(())
     }
 }
 
 fn read<M: Method>(settings: toml::Table) -> Result<M, String> {
-    settings.try_into().map_err(|e| {
-        // The first line says what is wrong; the rest quotes a text that is not there.
-        e.to_string().lines().next().unwrap_or_default().to_owned()
-    })
-}
-
-/// A policy that a setting names: by name or notation, or as a table of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a policy: a name such as \"k8v4\", or a table with a `method`")]
-pub enum Nested {
-    /// What [`Registry::policy`] takes.
-    Name(String),
-    /// What [`Registry::policy_of_table`] takes.
-    Table(toml::Table),
-}
-
-impl Nested {
-    /// The policy itself.
-    ///
-    /// # Errors
-    /// As [`Registry::policy`].
-    pub fn policy(&self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        match self {
-            Self::Name(name) => registry.policy(name),
-            Self::Table(table) => registry.policy_of_table(&self.to_string(), table.clone()),
-        }
-    }
-}
-
-impl Default for Nested {
-    /// The 4-bit policy that most methods are measured around.
-    fn default() -> Self {
-        Self::Name("k4v4".to_owned())
-    }
-}
-
-impl fmt::Display for Nested {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Table(table) => {
-                let mut settings = table.clone();
-                let method = settings.remove("method");
-                let method = method.as_ref().and_then(|m| m.as_str()).unwrap_or("?");
-                f.write_str(&notation::write(method, &settings))
-            }
-        }
-    }
+    // Without the place, which is in a text that is not there.
+    settings.try_into().map_err(|e: toml::de::Error| e.message().to_owned())
 }
 
 /// A policy under the name that it was asked for as, with the settings behind it.
-struct Named {
-    name: String,
-    config: String,
-    policy: Arc<dyn KvCachePolicy>,
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) config: String,
+    pub(crate) policy: Arc<dyn KvCachePolicy>,
 }
 
 impl KvCachePolicy for Named {
@@ -223,7 +258,11 @@ impl KvCachePolicy for Named {
         self.policy.layer(layer, context)
     }
 
-    fn promise(&self) -> Promise {
-        self.policy.promise()
+    fn inner(&self) -> Option<&dyn KvCachePolicy> {
+        Some(&*self.policy)
+    }
+
+    fn compression(&self) -> Option<Compression> {
+        self.policy.compression()
     }
 }

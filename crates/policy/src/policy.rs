@@ -10,7 +10,8 @@ pub trait KvCachePolicy: Send + Sync {
     /// The name that `--policy` takes and that records carry, such as `k8v4`.
     fn name(&self) -> String;
 
-    /// The settings behind the name, as they go into records: `keys q8_0, values q4_0`.
+    /// What the name stands for, with all settings, as it goes into records: `q8_0:q4_0`. Two
+    /// policies are the same if these are.
     fn config(&self) -> String {
         self.name()
     }
@@ -30,9 +31,14 @@ pub trait KvCachePolicy: Send + Sync {
         None
     }
 
+    /// The policy that this one is around: it promises what that one does, unless it says otherwise.
+    fn inner(&self) -> Option<&dyn KvCachePolicy> {
+        None
+    }
+
     /// What the policy promises; [`testkit`](crate::testkit) holds it to it.
     fn promise(&self) -> Promise {
-        Promise::default()
+        self.inner().map_or_else(Promise::default, |inner| inner.promise())
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use kvr_policy::wrap::{Wrap, Wrapped};
 use kvr_policy::{
-    Append, Context, KvCachePolicy, LayerCache, LayerGeometry, Method, Nested, PolicyError,
-    Promise, Registry, Setting,
+    Append, Context, KvCachePolicy, LayerCache, LayerGeometry, Method, PolicyError, PolicySpec,
+    Registry, Setting,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +16,12 @@ pub struct Clipped {
     /// Values are kept between minus and plus this.
     pub limit: f32,
     /// What stores them.
-    pub policy: Nested,
+    pub policy: PolicySpec,
 }
 
 impl Default for Clipped {
     fn default() -> Self {
-        Self { limit: 4.0, policy: Nested::default() }
+        Self { limit: 4.0, policy: PolicySpec::default() }
     }
 }
 
@@ -38,7 +38,7 @@ impl Method for Clipped {
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let inner = self.policy.policy(registry)?;
+        let inner = registry.build(&self.policy)?;
         Ok(Arc::new(Policy { limit: self.limit, inner }))
     }
 }
@@ -62,8 +62,8 @@ impl KvCachePolicy for Policy {
         Ok(Box::new(Wrapped(Cache { limit: self.limit, inner })))
     }
 
-    fn promise(&self) -> Promise {
-        self.inner.promise()
+    fn inner(&self) -> Option<&dyn KvCachePolicy> {
+        Some(&*self.inner)
     }
 }
 

@@ -8,12 +8,13 @@ use kvr_eval::record::{Record, ResultFolder};
 use kvr_eval::report::plot::Front;
 use kvr_eval::report::table::{Detail, Format, records_table, signed};
 use kvr_eval::run::dataset::Dataset;
-use kvr_eval::run::policies::find;
+use kvr_eval::run::policies::{find, spec};
 use kvr_eval::run::runner::Reference;
 use kvr_eval::study::experiment::{Experiment, Lineup, Settings};
 use kvr_eval::study::search::front::{Choice, front, within};
 use kvr_eval::study::search::{Measured, Search};
 use kvr_models::{Hub, Model};
+use kvr_policy::spec::split_names;
 use kvr_policy::{KvCachePolicy, Registry};
 
 use crate::shared::args::{DeviceArgs, OutputFormat};
@@ -33,13 +34,9 @@ pub(crate) struct Args {
     /// Average bits per value of keys and values, scales included: 6.5bpv.
     #[arg(long, value_name = "BITS")]
     budget: String,
-    /// Policies that a layer may get, comma-separated.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "k8v8,k8v5,k8v4,k5v8,k5v5,k5v4,k4v8,k4v5,k4v4"
-    )]
-    candidates: Vec<String>,
+    /// Policies that a layer may get, comma-separated, as `--policy` of `kvr eval` takes them.
+    #[arg(long, default_value = "k8v8,k8v5,k8v4,k5v8,k5v5,k5v4,k4v8,k4v5,k4v4")]
+    candidates: String,
     /// Let each key-value head choose, not only each layer.
     #[arg(long)]
     per_head: bool,
@@ -89,8 +86,11 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let (backend, model) = workbench::load(&args.model, &args.device, &hub)?;
     let geometry = &model.decoder.spec().geometry;
     let search = Search {
-        baseline: args.baseline.clone(),
-        candidates: args.candidates.iter().map(|c| c.trim().to_owned()).collect(),
+        baseline: spec(&args.baseline)?,
+        candidates: split_names(&args.candidates)
+            .into_iter()
+            .map(spec)
+            .collect::<Result<_, _>>()?,
         layers: geometry.layers,
         heads: if args.per_head { geometry.kv_heads } else { 1 },
     };
@@ -119,7 +119,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let judged = judge(&judging, &backend, find(registry, &args.baseline)?, &rivals, &found)?;
 
     let table = records_table(&judged.records, Detail::Brief);
-    let text = words(&search.notation(choice), &judged);
+    let text = words(&search.notation(choice)?.to_string(), &judged);
     folder.write_file("policy.toml", &format!("# {}\n{file}", provenance::command()))?;
     folder.write_file("front.csv", &csv(&search, &front, per_token)?)?;
     let uniform_points = search.candidates.iter().zip(&measured.bytes).zip(&measured.uniform);
@@ -128,7 +128,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         subtitle: format!("model {}, calibrated on {}", model.name, texts[0].name),
         found: front.iter().map(|c| (c.bytes / per_token, 1e3 * c.loss)).collect(),
         uniform: uniform_points
-            .map(|((name, bytes), kld)| (name.clone(), bytes * parts / per_token, 1e3 * kld))
+            .map(|((name, bytes), kld)| (name.to_string(), bytes * parts / per_token, 1e3 * kld))
             .collect(),
     };
     folder.write_file("front.svg", &picture.draw()?.svg())?;
@@ -204,7 +204,7 @@ fn rivals(
     rivals.extend((largest != best).then_some(largest));
     Ok(rivals
         .into_iter()
-        .map(|i| find(registry, &search.candidates[i]))
+        .map(|i| registry.build(&search.candidates[i]))
         .collect::<Result<_, _>>()?)
 }
 
@@ -269,7 +269,8 @@ fn csv(search: &Search, front: &[Choice], per_token: f64) -> anyhow::Result<Stri
     for choice in front {
         let numbers = [choice.bytes / per_token, choice.bytes, choice.loss];
         let numbers = numbers.map(|x| x.to_string());
-        writer.write_record(numbers.iter().cloned().chain([search.notation(choice)]))?;
+        let name = search.notation(choice)?.to_string();
+        writer.write_record(numbers.iter().cloned().chain([name]))?;
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }

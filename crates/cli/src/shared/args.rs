@@ -2,6 +2,7 @@
 
 use clap::{Args as ClapArgs, ValueEnum};
 use kvr_eval::report::table::Format;
+use kvr_policy::spec::split_names;
 
 /// What KVSplit compares.
 const DEFAULT_POLICIES: &str = "fp16,k8v8,k8v4,k4v8,k4v4";
@@ -9,8 +10,9 @@ const DEFAULT_POLICIES: &str = "fp16,k8v8,k8v4,k4v8,k4v4";
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PolicyArgs {
     /// Policies, comma-separated: names (`kvr policies`), <key format>:<value format>,
-    /// method(setting=value;…), FILE.toml, or base[selector=policy;…] for single layers and heads.
-    #[arg(long, value_delimiter = ',', default_value = DEFAULT_POLICIES)]
+    /// method(setting=value;…), FILE.toml, or base[selector=policy;…] for single layers and heads;
+    /// each may stand in the others.
+    #[arg(long, default_value = DEFAULT_POLICIES)]
     #[arg(conflicts_with_all = ["kvq", "kvq_key", "kvq_val"])]
     pub(crate) policy: Vec<String>,
     /// Bits of keys and values, as in KVSplit.
@@ -74,5 +76,10 @@ impl PolicyArgs {
     /// Whether no flag chose a policy.
     pub(crate) fn is_default(&self) -> bool {
         self.policy.join(",") == DEFAULT_POLICIES
+    }
+
+    /// The names that --policy lists: commas in brackets belong to a name.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.policy.iter().flat_map(|list| split_names(list)).collect()
     }
 }

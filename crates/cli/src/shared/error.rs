@@ -1,4 +1,4 @@
-//! From errors to one line and an exit code.
+//! From errors to a message and an exit code.
 
 use kvr_eval::EvalError;
 use kvr_kernels::KernelError;
@@ -17,9 +17,27 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// The message without line breaks.
-pub(crate) fn one_line(failure: &anyhow::Error) -> String {
-    format!("{failure:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+/// What every message begins with.
+const PROGRAM: &str = "kvr: ";
+
+/// The message on one line; on more, under each other, where it points at a place in a text.
+pub(crate) fn message(failure: &anyhow::Error) -> String {
+    let text = format!("{failure:#}");
+    let points = failure.chain().any(|cause| {
+        let policy = match cause.downcast_ref() {
+            Some(EvalError::Policy(error)) => Some(error),
+            _ => cause.downcast_ref(),
+        };
+        matches!(policy, Some(PolicyError::Spec { .. } | PolicyError::File { .. }))
+    });
+    let separator =
+        if points { format!("\n{}", " ".repeat(PROGRAM.len())) } else { " ".to_owned() };
+    let lines = text.lines().map(|line| match points {
+        true => line.trim_end().to_owned(),
+        false => line.split_whitespace().collect::<Vec<_>>().join(" "),
+    });
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    format!("{PROGRAM}{}", lines.join(&separator))
 }
 
 /// 2 for the user's mistakes, 1 for failures of the machine.

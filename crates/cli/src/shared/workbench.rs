@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kvr_eval::EvalError;
-use kvr_eval::run::policies::find;
+use kvr_eval::run::policies::{distinct, find};
 use kvr_models::{Hub, Model, ModelSource};
 use kvr_policy::{KvCachePolicy, Registry};
 
@@ -16,21 +16,15 @@ pub(crate) fn policies(
     args: &PolicyArgs,
     registry: &Registry,
 ) -> anyhow::Result<Vec<Arc<dyn KvCachePolicy>>> {
-    let names = match (args.kvq, args.kvq_key, args.kvq_val) {
-        (None, None, None) => args.policy.clone(),
-        (Some(bits), ..) => vec![registry.pair_of_bits(bits, bits)?],
+    let find = |name: &str| find(registry, name);
+    let policies = match (args.kvq, args.kvq_key, args.kvq_val) {
+        (None, None, None) => args.names().into_iter().map(find).collect::<Result<_, _>>()?,
+        (Some(bits), ..) => vec![find(&registry.pair_of_bits(bits, bits)?)?],
         (None, keys, values) => {
-            vec![registry.pair_of_bits(keys.unwrap_or(16), values.unwrap_or(16))?]
+            vec![find(&registry.pair_of_bits(keys.unwrap_or(16), values.unwrap_or(16))?)?]
         }
     };
-    let mut policies: Vec<Arc<dyn KvCachePolicy>> = Vec::new();
-    for name in names {
-        let policy = find(registry, &name)?;
-        if policies.iter().all(|p| p.name() != policy.name()) {
-            policies.push(policy);
-        }
-    }
-    Ok(policies)
+    Ok(distinct(policies)?)
 }
 
 /// The policies with the baseline first: the one that is asked for, else fp16 where it is listed.
@@ -41,12 +35,14 @@ pub(crate) fn with_baseline(
 ) -> anyhow::Result<(Vec<Arc<dyn KvCachePolicy>>, bool)> {
     let baseline = match wanted {
         Some(name) => Some(find(registry, name)?),
-        None => policies.iter().find(|p| p.name() == "fp16").cloned(),
+        // The built-in one: a file may have its name.
+        None => registry.policy("fp16").ok().and_then(|fp16| {
+            policies.iter().find(|policy| policy.config() == fp16.config()).cloned()
+        }),
     };
     let Some(baseline) = baseline else { return Ok((policies, false)) };
-    policies.retain(|p| p.name() != baseline.name());
     policies.insert(0, baseline);
-    Ok((policies, true))
+    Ok((distinct(policies)?, true))
 }
 
 /// Opens the device and loads the model that `name` says.

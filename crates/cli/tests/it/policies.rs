@@ -5,7 +5,7 @@ use std::process::Command;
 
 use kvr_eval::record;
 
-use crate::support::{mistake, stdout};
+use crate::support::{mistake, mistake_in_name, stdout};
 
 fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
@@ -32,10 +32,107 @@ fn files_nest_and_equal_what_is_written_inline() {
     assert_eq!(ours["policy"], "mine");
     assert_eq!(ours["nll"], inline["nll"]);
     assert_eq!(ours["bytes_per_token"], inline["bytes_per_token"]);
-    let config = ours["policy_config"].as_str().expect("text");
-    assert!(config.starts_with("window(") && config.contains("sinks=4"), "{config}");
+    let config = "window(sinks=4;recent=20;block=1;full=f16;policy=rotate(keys=true;values=true;\
+                  signs=false;policy=q4_0:q4_0))";
+    assert_eq!(ours["policy_config"], config);
+    assert_eq!(inline["policy_config"], config);
     let shown = stdout(&["policies", &file]);
-    assert!(shown.contains("rotate(policy=k4v4)") && shown.contains("streaming-exact"), "{shown}");
+    assert!(shown.contains(config) && shown.contains("streaming-exact"), "{shown}");
+}
+
+/// What `kvr memory` says of policies, as JSON.
+fn memory(policies: &str, folder: &Path) -> serde_json::Value {
+    let args = [
+        "memory",
+        "--model",
+        "mini",
+        "--backend",
+        "cpu",
+        "--tokens",
+        "512",
+        "--format",
+        "json",
+        "--policy",
+    ];
+    let mut command = crate::support::command(&[&args[..], &[policies]].concat());
+    let output = command.current_dir(folder).output().expect("the program starts");
+    assert!(output.status.success(), "{policies}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn files_stand_wherever_a_policy_may() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir(folder.path().join("inner")).expect("a folder");
+    write(folder.path(), "outer.toml", "method = \"window\"\npolicy = \"inner/mine.toml\"\n");
+    write(&folder.path().join("inner"), "mine.toml", "method = \"rotate\"\npolicy = \"a.toml\"\n");
+    write(&folder.path().join("inner"), "a.toml", "method = \"pair\"\nkeys = \"a4g64\"\n");
+    let named = "outer.toml,outer.toml[0=fp16],window(inner/mine.toml;recent=9),\
+                 k8v4[first 2=inner/mine.toml;5.0=window(k4v4)]";
+    let inline = "window(rotate(a4g64:q4_0)),window(rotate(a4g64:q4_0))[0=fp16],\
+                  window(recent=9;policy=rotate(policy=pair(keys=a4g64))),\
+                  k8v4[first 2=rotate(a4g64:q4_0);5.0=window(policy=k4v4)]";
+    let (named, inline) = (memory(named, folder.path()), memory(inline, folder.path()));
+    let rows = |rows: &serde_json::Value, field: &str| -> Vec<String> {
+        rows.as_array().expect("rows").iter().map(|row| row[field].to_string()).collect()
+    };
+    assert_eq!(rows(&named, "cache_bytes_held"), rows(&inline, "cache_bytes_held"));
+    let names = rows(&named, "policy");
+    assert_eq!(names[0], "\"outer\"");
+    assert_eq!(names[2], "\"window(inner/mine.toml;recent=9)\"");
+    assert_eq!(names.len(), 4, "commas in brackets split no name: {names:?}");
+}
+
+#[test]
+fn policies_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let impostor = write(folder.path(), "x.toml", "name = \"fp16\"\nmethod = \"rotate\"\n");
+    let args = ["eval", "--chunks", "2", "--ctx", "64", "--backend", "cpu", "--format", "json"];
+    let eval = |policies: &str, more: &[&str]| -> serde_json::Value {
+        let out = stdout(&[&args[..], &["--policy", policies], more].concat());
+        serde_json::from_str(&out).expect("JSON")
+    };
+    let records = eval(&format!("{impostor},fp16,f16:f16"), &[]);
+    let records = records.as_array().expect("records");
+    assert_eq!(records.len(), 2, "fp16 and f16:f16 are one policy");
+    assert_eq!(records[0]["policy"], "fp16", "the built-in one is the baseline");
+    assert_eq!(records[1]["policy"], impostor.as_str());
+    assert!(records[1]["kld_mean"].as_f64().is_some_and(|kld| kld > 0.0), "{}", records[1]);
+    let against = eval("fp16", &["--baseline", &impostor]);
+    assert_eq!(against[0]["baseline_config"], against[0]["policy_config"]);
+    assert_ne!(against[1]["baseline_config"], against[1]["policy_config"]);
+    let others = ["1", "2"].map(|recent| {
+        let text = format!("name = \"mine\"\nmethod = \"window\"\nrecent = {recent}\n");
+        write(folder.path(), &format!("{recent}.toml"), &text)
+    });
+    let message = mistake(&["memory", "--policy", &others.join(",")]);
+    assert!(message.contains("two policies are called mine"), "{message}");
+}
+
+#[test]
+fn mistakes_in_names_are_pointed_at() {
+    let said = |policy: &str| mistake_in_name(&["eval", "--policy", policy]);
+    for (policy, carets) in [
+        ("k8v4[first 2=fp17]", "             ^^^^ unknown policy 'fp17': nearest fp16"),
+        ("window(recent=4,sinks=2)", "               ^ ';' belongs here, not ','"),
+        ("k8v4[0-18446744073709551615=fp16]", "     ^^^^^^^^^^^^^^^^^^^^^^ 18446744073709551615"),
+        ("window(recnt=4)", "       ^^^^^ window has no setting 'recnt', nearest: 'recent'"),
+        ("k8v4[0=absent.toml]", "       ^^^^^^^^^^^ policy file absent.toml: "),
+    ] {
+        let message = said(policy);
+        assert!(message.starts_with(&format!("kvr: {policy}\n     {carets}")), "{message}");
+    }
+    let message = mistake(&["eval", "--policy", "k8v4[last 7=fp16]"]);
+    assert!(message.contains("needs 7 layers, and the model has 6"), "{message}");
+    let deep = format!("{}k4v4{}", "window(".repeat(5000), ")".repeat(5000));
+    assert!(said(&deep).contains("more than 32 policies inside each other"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = write(folder.path(), "a.toml", "method = \"window\"\npolicy = \"./a.toml\"\n");
+    let message = said(&file);
+    assert!(message.contains("names itself"), "{message}");
+    let file = write(folder.path(), "b.toml", "method = \"rotate\"\npolicy = \"k4v4[0=fp17]\"\n");
+    let message = said(&format!("window({file})"));
+    assert!(message.contains("b.toml:\n     k4v4[0=fp17]\n            ^^^^ unknown"), "{message}");
 }
 
 #[test]
@@ -55,7 +152,7 @@ fn settings_are_explained() {
 fn broken_settings_are_reported_with_the_fix() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, text: &str| write(folder.path(), name, text);
-    let said = |policy: &str| mistake(&["eval", "--policy", policy]);
+    let said = |policy: &str| mistake_in_name(&["eval", "--policy", policy]);
     for (policy, words) in [
         ("window(recnt=4)".to_owned(), "'recent'"),
         ("windw(recent=4)".to_owned(), "window"),
@@ -63,6 +160,7 @@ fn broken_settings_are_reported_with_the_fix() {
         ("window(policy=h2o)".to_owned(), "evicts"),
         ("h2o(budget=1.5)".to_owned(), "above 0 and at most 1"),
         ("h2o(policy=kivi-2)".to_owned(), "k8v4"),
+        ("kivi(k4v4)".to_owned(), "no inner policy"),
         ("a5g64:q8_0".to_owned(), "choose 2, 3, 4, 6 or 8"),
         ("a4g48".to_owned(), "choose 32, 64 or 128"),
         ("kvquant".to_owned(), "kvr calibrate"),
@@ -98,8 +196,9 @@ fn a_search_keeps_its_budget_and_is_judged_on_another_text() {
     let text = "The river runs by the old mill, and the miller counts his sacks. ".repeat(90);
     let held_out = write(folder.path(), "held-out.txt", &text);
     let out_text = out.display().to_string();
-    let search =
-        ["search", "--budget", "5.5bpv", "--candidates", "k8v8,k5v5,k4v4", "--chunks", "2"];
+    let file = write(folder.path(), "mine.toml", "method = \"rotate\"\npolicy = \"k4v4\"\n");
+    let candidates = format!("k8v8,k5v5,{file}");
+    let search = ["search", "--budget", "5.5bpv", "--candidates", &candidates, "--chunks", "2"];
     let rest = ["--ctx", "128", "--backend", "cpu", "--out", &out_text];
     let shown = stdout(&[&search[..], &["--held-out", &held_out], &rest].concat());
     assert!(shown.contains("against k5v5") && shown.contains("paired"), "{shown}");
@@ -110,6 +209,8 @@ fn a_search_keeps_its_budget_and_is_judged_on_another_text() {
     for file in ["policy.toml", "front.csv", "front.svg", "sensitivity.jsonl", "table.md"] {
         assert!(out.join(file).is_file(), "{file}");
     }
+    let found = std::fs::read_to_string(out.join("policy.toml")).expect("a policy file");
+    assert!(!found.lines().skip(1).any(|line| line.contains("mine.toml")), "{found}");
     let again = stdout(&["policies", &out.join("policy.toml").display().to_string()]);
     assert!(again.contains("found"), "{again}");
     let message = mistake(&[&search[..], &["--held-out", "sample"], &rest].concat());

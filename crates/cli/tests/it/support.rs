@@ -25,10 +25,17 @@ pub(crate) fn stdout(args: &[&str]) -> String {
 
 /// The only line of stderr of a run that has to fail as the user's mistake.
 pub(crate) fn mistake(args: &[&str]) -> String {
+    let stderr = mistake_in_name(args);
+    assert_eq!(stderr.lines().count(), 1, "kvr {args:?} should say one line, said: {stderr}");
+    stderr
+}
+
+/// The message of a run that has to fail as the user's mistake; it may point at a place in a
+/// policy's name or file.
+pub(crate) fn mistake_in_name(args: &[&str]) -> String {
     let output = kvr(args);
     let stderr = String::from_utf8(output.stderr).expect("messages are UTF-8");
     assert_eq!(output.status.code(), Some(2), "kvr {args:?}: {stderr}");
-    assert_eq!(stderr.lines().count(), 1, "kvr {args:?} should say one line, said: {stderr}");
     assert!(output.stdout.is_empty(), "kvr {args:?} printed a result");
     assert!(!stderr.contains("panicked"), "kvr {args:?}: {stderr}");
     stderr

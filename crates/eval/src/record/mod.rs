@@ -85,12 +85,14 @@ pub struct Cell {
 
 impl Cell {
     /// A key of the content: two records with one key measured the same thing. The machine, the
-    /// revision and the date are not in it.
+    /// revision, the date and what the policy was called are not in it: its settings are.
+    /// `baseline` has the settings of the policy that it is compared with.
     ///
     /// # Errors
     /// When a number in it is not finite.
     pub fn key(&self, baseline: Option<&str>) -> Result<String, EvalError> {
-        let text = serde_json::to_string(&(self, baseline));
+        let unnamed = Self { policy: String::new(), ..self.clone() };
+        let text = serde_json::to_string(&(unnamed, baseline));
         let text = text.map_err(|e| EvalError::Setting(format!("a cell has no key: {e}")))?;
         Ok(kvr_models::hex(&Sha256::digest(text))[..16].to_owned())
     }
@@ -135,6 +137,8 @@ pub struct Retrieval {
 #[allow(missing_docs)]
 pub struct Comparison {
     pub baseline: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_config: Option<String>,
     pub delta_nll: f64,
     pub delta_nll_stderr: Option<f64>,
     pub perplexity_ratio: f64,
@@ -190,9 +194,19 @@ impl Record {
         self.comparison.as_ref().map(|c| c.baseline.as_str())
     }
 
-    /// Whether this is the baseline of its own line-up.
+    /// Whether this is the baseline of its own line-up: another policy may have its name. Records
+    /// of earlier versions know it by the name alone.
     pub fn is_baseline(&self) -> bool {
-        self.baseline() == Some(self.cell.policy.as_str())
+        self.comparison.as_ref().is_some_and(|comparison| match &comparison.baseline_config {
+            Some(config) => *config == self.cell.policy_config,
+            None => comparison.baseline == self.cell.policy,
+        })
+    }
+
+    /// The settings of the baseline, where there is one; its name where they were not recorded.
+    fn baseline_identity(&self) -> Option<&str> {
+        let comparison = self.comparison.as_ref()?;
+        Some(comparison.baseline_config.as_ref().unwrap_or(&comparison.baseline))
     }
 
     /// The content key of its cell.
@@ -200,7 +214,7 @@ impl Record {
     /// # Errors
     /// When a number in it is not finite.
     pub fn key(&self) -> Result<String, EvalError> {
-        self.cell.key(self.baseline())
+        self.cell.key(self.baseline_identity())
     }
 
     /// The record as one line of JSON.
@@ -243,6 +257,8 @@ pub(crate) mod tests {
         let record = record("k8v4");
         let mut other = record.clone();
         other.provenance.device = "another".to_owned();
+        assert_eq!(record.key().expect("a key"), other.key().expect("a key"));
+        other.cell.policy = "another name".to_owned();
         assert_eq!(record.key().expect("a key"), other.key().expect("a key"));
         other.cell.seed += 1;
         assert_ne!(record.key().expect("a key"), other.key().expect("a key"));

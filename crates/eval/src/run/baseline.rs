@@ -153,6 +153,11 @@ impl BaselineFile {
         self.identity.get("policy").map_or("unknown", String::as_str)
     }
 
+    /// The settings of that policy; files of earlier versions do not say them.
+    pub fn policy_config(&self) -> Option<&str> {
+        self.identity.get("policy_config").map(String::as_str)
+    }
+
     /// Refuses a file that belongs to something else than `wanted`.
     ///
     /// # Errors

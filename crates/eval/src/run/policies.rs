@@ -3,27 +3,48 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kvr_policy::{KvCachePolicy, Registry};
+use kvr_policy::{KvCachePolicy, PolicySpec, Registry};
 
 use crate::EvalError;
 
-/// The policy of a name that the registry knows, or of a TOML file, `FILE.toml`, which is called as
-/// its `name` says or else as the file.
+/// The tree of a name, with what its files say.
 ///
 /// # Errors
-/// When there is no such policy or file, or a setting in it is wrong.
+/// With the place in the name, or the file, that can't be read or understood.
+pub fn spec(name: &str) -> Result<PolicySpec, EvalError> {
+    let mut read = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
+    Ok(name.parse::<PolicySpec>()?.read_files(&mut read)?)
+}
+
+/// The policy of a name, with what its files say.
+///
+/// # Errors
+/// As [`spec`], and when there is no such policy, or a setting is wrong.
 pub fn find(registry: &Registry, name: &str) -> Result<Arc<dyn KvCachePolicy>, EvalError> {
-    let name = name.trim();
-    if !name.ends_with(".toml") {
-        return Ok(registry.policy(name)?);
-    }
-    let text = std::fs::read_to_string(name)
-        .map_err(|e| EvalError::Setting(format!("policy file {name}: {e}")))?;
-    let stem = Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
-    registry.policy_of_toml(&stem, &text).map_err(|e| match e {
-        kvr_policy::PolicyError::Settings { problem, .. } => {
-            EvalError::Setting(format!("policy file {name}: {problem}"))
+    Ok(registry.build(&spec(name)?)?)
+}
+
+/// The policies in order, each once: two are the same if all their settings are.
+///
+/// # Errors
+/// When two that differ have one name, so that no table could tell them apart.
+pub fn distinct(
+    policies: Vec<Arc<dyn KvCachePolicy>>,
+) -> Result<Vec<Arc<dyn KvCachePolicy>>, EvalError> {
+    let mut kept: Vec<Arc<dyn KvCachePolicy>> = Vec::new();
+    for policy in policies {
+        if kept.iter().any(|other| other.config() == policy.config()) {
+            continue;
         }
-        other => other.into(),
-    })
+        if let Some(other) = kept.iter().find(|other| other.name() == policy.name()) {
+            return Err(EvalError::Setting(format!(
+                "two policies are called {}: one is {}, the other {}: give one another `name`",
+                policy.name(),
+                other.config(),
+                policy.config()
+            )));
+        }
+        kept.push(policy);
+    }
+    Ok(kept)
 }

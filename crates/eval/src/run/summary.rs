@@ -64,7 +64,11 @@ fn share_error(share: f64, n: usize) -> f64 {
 }
 
 /// The paired difference of losses; none, and certain, for the baseline itself.
-pub(crate) fn comparison(outcome: &Outcome, baseline: &str, is_baseline: bool) -> Comparison {
+pub(crate) fn comparison(
+    outcome: &Outcome,
+    (baseline, config): (&str, Option<&str>),
+    is_baseline: bool,
+) -> Comparison {
     let delta = match is_baseline {
         true => Estimate::ZERO,
         false => paired(&outcome.losses, &outcome.base_losses),
@@ -72,6 +76,7 @@ pub(crate) fn comparison(outcome: &Outcome, baseline: &str, is_baseline: bool) -
     let ratio = delta.exp();
     Comparison {
         baseline: baseline.to_owned(),
+        baseline_config: config.map(str::to_owned),
         delta_nll: delta.mean,
         delta_nll_stderr: delta.stderr,
         perplexity_ratio: ratio.mean,

@@ -6,8 +6,7 @@ use burn::Tensor;
 use kvr_policy::evict::host;
 use kvr_policy::wrap::{Wrap, Wrapped, rope_of};
 use kvr_policy::{
-    Append, Context, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Promise,
-    Rope,
+    Append, Context, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Rope,
 };
 
 use crate::EvalError;
@@ -54,8 +53,8 @@ impl KvCachePolicy for Watching {
         Ok(Box::new(Wrapped(Watched { inner, rope, rows: self.rows.clone() })))
     }
 
-    fn promise(&self) -> Promise {
-        self.policy.promise()
+    fn inner(&self) -> Option<&dyn KvCachePolicy> {
+        Some(&*self.policy)
     }
 }
 

@@ -10,5 +10,7 @@ pub(crate) fn no_hub() -> Hub {
 
 /// The model that is part of the program.
 pub(crate) fn mini() -> Model {
-    ModelSource::Mini.load(&no_hub(), &Device::flex()).expect("mini is part of the program")
+    ModelSource::Mini
+        .load(&no_hub(), &kvr_kernels::Context::new(&Device::flex()))
+        .expect("mini is part of the program")
 }

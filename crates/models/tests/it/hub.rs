@@ -1,5 +1,6 @@
 //! The real download code against a server that answers the way the hub does.
 
+use kvr_kernels::Context;
 use std::collections::BTreeMap;
 
 use kvr_models::{Hub, ModelSource};
@@ -16,7 +17,7 @@ fn hub_of(fake: &FakeHub) -> Hub {
 }
 
 fn load(hub: &Hub) -> Result<kvr_models::Model, kvr_models::ModelError> {
-    "hub:owner/name".parse::<ModelSource>()?.load(hub, &burn::tensor::Device::flex())
+    "hub:owner/name".parse::<ModelSource>()?.load(hub, &Context::new(&burn::tensor::Device::flex()))
 }
 
 #[test]
@@ -58,8 +59,11 @@ fn a_damaged_download_is_removed() {
 fn names_that_do_not_exist_and_tokens_that_are_missing() {
     let fake = FakeHub::start(repository(), Behaviour::default());
     let source: ModelSource = "hub:owner/other".parse().expect("well formed");
-    let error =
-        source.load(&hub_of(&fake), &burn::tensor::Device::flex()).err().expect("404").to_string();
+    let error = source
+        .load(&hub_of(&fake), &Context::new(&burn::tensor::Device::flex()))
+        .err()
+        .expect("404")
+        .to_string();
     assert!(error.contains("owner/other") && error.contains("does not exist"), "{error}");
 
     let fake = FakeHub::start(repository(), Behaviour { gated: true, ..Behaviour::default() });

@@ -1,6 +1,7 @@
 //! Logits equal those of Hugging Face transformers, in one pass and in steps of any size.
 
 use burn::tensor::Device;
+use kvr_kernels::Context;
 use kvr_models::{Model, ModelSource};
 use kvr_policy::Registry;
 use kvr_testing::{f32s, model_golden, u32s, wikitext};
@@ -14,7 +15,8 @@ const TOLERANCE: f32 = 2e-4;
 
 fn logits(model: &Model, tokens: &[u32], batch: usize, step: usize) -> Vec<f32> {
     let policy = Registry::builtin().policy("fp32").expect("built in");
-    let mut caches = model.decoder.caches(&*policy, batch).expect("caches");
+    let mut caches =
+        model.decoder.caches(&*policy, batch, Some(tokens.len() / batch)).expect("caches");
     let total = tokens.len() / batch;
     let vocabulary = model.decoder.spec().vocab_size;
     let mut all = vec![0.0; tokens.len() * vocabulary];
@@ -22,7 +24,7 @@ fn logits(model: &Model, tokens: &[u32], batch: usize, step: usize) -> Vec<f32> 
         let n = step.min(total - from);
         let rows: Vec<u32> =
             (0..batch).flat_map(|b| tokens[b * total + from..][..n].to_vec()).collect();
-        let hidden = model.decoder.forward(&rows, batch, from, &mut caches).expect("a step");
+        let hidden = model.decoder.forward(&rows, batch, from, false, &mut caches).expect("a step");
         let got = model.decoder.logits(hidden).into_data().try_into_vec::<f32>().expect("f32");
         for (b, got) in got.chunks_exact(n * vocabulary).enumerate() {
             all[(b * total + from) * vocabulary..][..n * vocabulary].copy_from_slice(got);
@@ -50,7 +52,7 @@ fn worst(got: &[f32], want: &[f32]) -> f32 {
 fn tiny_llamas_agree_with_transformers() {
     for name in ["llama-gqa", "llama-mha-tied", "llama3-rope"] {
         let source = ModelSource::Folder(model_golden(name));
-        let model = source.load(&no_hub(), &Device::flex()).expect(name);
+        let model = source.load(&no_hub(), &Context::new(&Device::flex())).expect(name);
         let (tokens, want, _) = golden(name);
         for step in [tokens.len(), 1, 7] {
             let worst = worst(&logits(&model, &tokens, 1, step), &want);

@@ -1,6 +1,7 @@
 //! Damaged files of every kind are refused or read, and never end the program.
 
 use burn::tensor::Device;
+use kvr_kernels::Context;
 use kvr_models::ModelSource;
 use kvr_testing::{copy, model_golden};
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ fn a_model() -> tempfile::TempDir {
 }
 
 fn load(folder: &std::path::Path) -> Result<kvr_models::Model, kvr_models::ModelError> {
-    ModelSource::Folder(folder.to_owned()).load(&no_hub(), &Device::flex())
+    ModelSource::Folder(folder.to_owned()).load(&no_hub(), &Context::new(&Device::flex()))
 }
 
 proptest! {

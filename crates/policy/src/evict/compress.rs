@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::choice::{best, best_of_all};
 use super::per_head::host;
 use super::ragged::Ragged;
-use crate::method::{Method, Nested, Setting};
+use crate::method::{Method, Setting};
 use crate::prompt::{Needs, Prompt};
 use crate::scorer::{Compression, HeadBudgets, PromptScorer};
+use crate::spec::PolicySpec;
 use crate::{Budget, KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
 
 impl KvCachePolicy for Compression {
@@ -59,7 +60,7 @@ pub struct Compress<S: PromptScorer> {
     #[serde(flatten)]
     pub budget: Budget,
     /// What stores the tokens kept.
-    pub policy: Nested,
+    pub policy: PolicySpec,
     /// The scorer's own settings.
     #[serde(flatten)]
     pub scorer: S,
@@ -67,7 +68,7 @@ pub struct Compress<S: PromptScorer> {
 
 impl<S: PromptScorer> Default for Compress<S> {
     fn default() -> Self {
-        let policy = Nested::Name("fp16".to_owned());
+        let policy = PolicySpec::name("fp16");
         Self { budget: Budget::default(), policy, scorer: S::default() }
     }
 }
@@ -96,7 +97,7 @@ impl<S: PromptScorer> Method for Compress<S> {
             scorer: Arc::new(self.scorer),
             budget,
             heads: HeadBudgets::Even,
-            storage: self.policy.policy(registry)?,
+            storage: registry.build(&self.policy)?,
         }))
     }
 }

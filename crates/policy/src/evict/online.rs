@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use super::choice::best;
 use super::per_head::{HeadCache, PerHead, host};
 use crate::budget::Recent;
-use crate::method::{Method, Nested, Setting};
+use crate::method::{Method, Setting};
 use crate::scorer::{Heads, Held, TokenScorer};
+use crate::spec::PolicySpec;
 use crate::{Budget, KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
 
 /// The settings of an evicting policy: those of all, and its scorer's own.
@@ -36,7 +37,7 @@ pub struct Evict<S: TokenScorer> {
     /// What heads decide together.
     pub heads: Heads,
     /// The policy of what is kept.
-    pub policy: Nested,
+    pub policy: PolicySpec,
     /// The scorer's own settings.
     #[serde(flatten)]
     pub scorer: S,
@@ -50,7 +51,7 @@ impl<S: TokenScorer> Default for Evict<S> {
             sinks: defaults.sinks,
             recent: defaults.recent,
             heads: defaults.heads,
-            policy: Nested::Name("fp16".to_owned()),
+            policy: PolicySpec::name("fp16"),
             scorer: S::default(),
         }
     }
@@ -79,7 +80,7 @@ impl<S: TokenScorer> Method for Evict<S> {
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         let wrong = |problem| PolicyError::Settings { policy: S::NAME.to_owned(), problem };
-        let policy = self.policy.policy(registry)?;
+        let policy = registry.build(&self.policy)?;
         if let Some(tokens) = self.budget.check().map_err(wrong)?.tokens {
             self.held(Some(tokens))?;
         }

@@ -1,15 +1,13 @@
 //! Policies made of policies: one idea a file, and each is a policy itself.
 
-mod by_head;
 mod by_layer;
 mod post_prefill;
 mod pre_rope;
 mod rotate;
-mod selector;
 mod window;
 mod wrapped;
 
-pub use by_layer::{ByLayer, RuleOf, Rules};
+pub use by_layer::Rules;
 pub use post_prefill::PostPrefill;
 pub use pre_rope::{PreRope, rope_of};
 pub use rotate::Rotate;

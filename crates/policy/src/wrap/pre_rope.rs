@@ -10,8 +10,9 @@ use kvr_kernels::{Append, Context, LayerGeometry, Rope, Tile};
 use serde::{Deserialize, Serialize};
 
 use super::wrapped::{Wrap, Wrapped};
-use crate::method::{Method, Nested, Setting};
-use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry};
+use crate::method::{Method, Setting};
+use crate::spec::PolicySpec;
+use crate::{KvCachePolicy, LayerCache, PolicyError, Registry};
 
 /// The RoPE of a layer.
 ///
@@ -55,7 +56,7 @@ impl Wrap for Cache {
 #[serde(default)]
 pub struct PreRope {
     /// What stores keys before RoPE; it must be settled, so have no window and not evict.
-    pub policy: Nested,
+    pub policy: PolicySpec,
 }
 
 impl Method for PreRope {
@@ -68,7 +69,7 @@ impl Method for PreRope {
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let policy = self.policy.policy(registry)?;
+        let policy = registry.build(&self.policy)?;
         if !policy.promise().append_only {
             return Err(PolicyError::Settings {
                 policy: Self::NAME.to_owned(),
@@ -95,7 +96,7 @@ impl KvCachePolicy for Stored {
         Ok(Box::new(Wrapped(Cache { inner: self.0.layer(layer, context)?, rope: rope_of(layer)? })))
     }
 
-    fn promise(&self) -> Promise {
-        self.0.promise()
+    fn inner(&self) -> Option<&dyn KvCachePolicy> {
+        Some(&*self.0)
     }
 }

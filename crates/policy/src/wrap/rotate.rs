@@ -17,8 +17,9 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::wrapped::{Wrap, Wrapped};
-use crate::method::{Method, Nested, Setting};
-use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry};
+use crate::method::{Method, Setting};
+use crate::spec::PolicySpec;
+use crate::{KvCachePolicy, LayerCache, PolicyError, Registry};
 
 /// The settings of a rotation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,12 +32,12 @@ pub struct Rotate {
     /// Whether channels get random signs first.
     pub signs: bool,
     /// The policy that stores what was rotated.
-    pub policy: Nested,
+    pub policy: PolicySpec,
 }
 
 impl Default for Rotate {
     fn default() -> Self {
-        Self { keys: true, values: true, signs: false, policy: Nested::default() }
+        Self { keys: true, values: true, signs: false, policy: PolicySpec::default() }
     }
 }
 
@@ -59,7 +60,7 @@ impl Method for Rotate {
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let policy = self.policy.policy(registry)?;
+        let policy = registry.build(&self.policy)?;
         Ok(Arc::new(Rotated { settings: self, policy }))
     }
 }
@@ -88,8 +89,8 @@ impl KvCachePolicy for Rotated {
         })))
     }
 
-    fn promise(&self) -> Promise {
-        self.policy.promise()
+    fn inner(&self) -> Option<&dyn KvCachePolicy> {
+        Some(&*self.policy)
     }
 }
 

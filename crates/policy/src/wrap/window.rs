@@ -17,7 +17,8 @@ use kvr_kernels::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Nested, Setting};
+use crate::method::{Method, Setting};
+use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
 
 /// The settings of a window.
@@ -33,12 +34,12 @@ pub struct Window {
     /// The format of the window.
     pub full: String,
     /// The policy of all other tokens.
-    pub policy: Nested,
+    pub policy: PolicySpec,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        let policy = Nested::default();
+        let policy = PolicySpec::default();
         Self { sinks: 4, recent: 64, block: 1, full: "f16".to_owned(), policy }
     }
 }
@@ -63,7 +64,7 @@ impl Method for Window {
     }
 
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
-        let policy = self.policy.policy(registry)?;
+        let policy = registry.build(&self.policy)?;
         let problem = match () {
             () if self.block == 0 => "block = 0: at least 1 token leaves at a time",
             () if self.recent == 0 && self.block > 1 => {

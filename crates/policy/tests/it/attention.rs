@@ -205,7 +205,7 @@ fn the_tensor_op_reference_agrees_with_the_kernel() {
         for queries in [queries.over(band.collect()), queries.over(gaps.collect()), queries] {
             let fused = cache.attend(&queries).expect("the kernel");
             let plain =
-                kvr_kernels::reference_attention(&queries, cache.view()).expect("the reference");
+                kvr_kernels::attention::reference(&queries, &*cache.view()).expect("the reference");
             let worst = |a: Tensor<4>, b: Tensor<4>| -> f32 { (a - b).abs().max().into_scalar() };
             let off =
                 worst(fused.output, plain.output).max(worst(fused.log_sum_exp, plain.log_sum_exp));
@@ -278,7 +278,7 @@ fn hard_numbers_and_masked_tiles_on_the_cpu_and_the_gpu() {
         let queries = Queries::causal(q, n - steps, 0.125);
         let queries = queries.over(visible.iter().cycle().take(steps).cloned().collect());
         let ours = cache.attend(&queries).expect("the kernel");
-        let plain = kvr_kernels::reference_attention(&queries, cache.view());
+        let plain = kvr_kernels::attention::reference(&queries, &*cache.view());
         let plain = plain.expect("the reference");
         let worst = |a: Tensor<4>, b: Tensor<4>| -> f32 { (a - b).abs().max().into_scalar() };
         let top: f32 = plain.output.clone().abs().max().into_scalar();

@@ -1,6 +1,7 @@
 //! The packed cache: exact bytes, in any step, without touching what is stored.
 
 use burn::tensor::Device;
+use kvr_kernels::KernelError;
 use kvr_policy::{Append, Context, LayerCache, PolicyError, Registry};
 
 use crate::support::{geometry, random, tensor};
@@ -113,7 +114,13 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         .expect("built in")
         .layer(&geometry(1, 1, 1, 48), &Context::new(&device))
         .err();
-    assert!(matches!(error, Some(PolicyError::BlockSize { block: 32, size: 48, .. })), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Some(PolicyError::Kernel(KernelError::BlockSize { block: 32, size: 48, .. }))
+        ),
+        "{error:?}"
+    );
 
     let policy = registry.policy("fp16").expect("built in");
     let mut cache = policy.layer(&geometry(1, 4, 2, 32), &Context::new(&device)).expect("a cache");

@@ -80,6 +80,14 @@ fn broken_notation_and_missing_layers_are_said() {
     assert!(said("k8v4[1=fp16").contains("not closed"));
     assert!(said("k8v4[1]").contains("no '='"));
     assert!(said("k8v4[x=fp16]").contains("'x'"));
+    assert!(said("k8v4[0-18446744073709551615=fp16]").contains("more than can be counted"));
+    let most = format!("k8v4[last {}=fp16]", usize::MAX - 1);
+    let error = policy(&most)
+        .layer(&layer(0), &Context::new(&Device::flex()))
+        .err()
+        .expect("six layers only")
+        .to_string();
+    assert!(error.contains("and the model has 6"), "{error}");
     assert!(said("k8v4[1=fp61]").contains("fp16"));
     let error = policy("k8v4[6=fp16]")
         .layer(&layer(0), &Context::new(&Device::flex()))

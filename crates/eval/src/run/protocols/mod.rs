@@ -179,7 +179,9 @@ mod tests {
     use super::*;
 
     static MINI: LazyLock<Model> = LazyLock::new(|| {
-        ModelSource::Mini.load(&Hub::from_env(), &Device::flex()).expect("part of the program")
+        ModelSource::Mini
+            .load(&Hub::from_env(), &kvr_kernels::Context::new(&Device::flex()))
+            .expect("part of the program")
     });
 
     /// A request for protocols to change.

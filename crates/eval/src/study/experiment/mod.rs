@@ -193,8 +193,10 @@ impl<'a> Experiment<'a> {
         }
         let mut writer = match lineup.save {
             Some(path) => {
-                let policy = ("policy".to_owned(), lineup.policies[0].name());
-                let identity = self.identity().into_iter().chain([policy]).collect();
+                let first = &lineup.policies[0];
+                let policy = [("policy", first.name()), ("policy_config", first.config())];
+                let policy = policy.map(|(key, value)| (key.to_owned(), value));
+                let identity = self.identity().into_iter().chain(policy).collect();
                 Some(BaselineWriter::create(path, &identity, self.rows())?)
             }
             None => None,
@@ -211,10 +213,13 @@ impl<'a> Experiment<'a> {
         writer.map(BaselineWriter::finish).transpose()?;
         let baseline = match lineup.reference {
             Reference::None => None,
-            Reference::First => lineup.policies.first().map(|p| p.name()),
-            Reference::File(file) => Some(file.policy().to_owned()),
+            Reference::First => lineup.policies.first().map(|p| (p.name(), Some(p.config()))),
+            Reference::File(file) => {
+                Some((file.policy().to_owned(), file.policy_config().map(str::to_owned)))
+            }
         };
+        let baseline = baseline.as_ref().map(|(name, config)| (&**name, config.as_deref()));
         let pairs = lineup.policies.iter().zip(&outcomes);
-        pairs.map(|(p, o)| self.record(p, o, baseline.as_deref(), provenance)).collect()
+        pairs.map(|(p, o)| self.record(p, o, baseline, provenance)).collect()
     }
 }

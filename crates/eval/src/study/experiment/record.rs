@@ -28,11 +28,14 @@ impl Experiment<'_> {
         &self,
         policy: &Arc<dyn KvCachePolicy>,
         outcome: &Outcome,
-        baseline: Option<&str>,
+        baseline: Option<(&str, Option<&str>)>,
         provenance: &Provenance,
     ) -> Result<Record, EvalError> {
         let cell = self.cell(&**policy);
-        let is_baseline = baseline == Some(cell.policy.as_str());
+        let is_baseline = baseline.is_some_and(|(name, config)| match config {
+            Some(config) => config == cell.policy_config,
+            None => name == cell.policy,
+        });
         let comparison = baseline.map(|b| summary::comparison(outcome, b, is_baseline));
         let mut warnings = self.plan.warnings.clone();
         if self.plan.blocks() < 2 {

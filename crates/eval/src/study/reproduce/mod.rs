@@ -69,6 +69,7 @@ pub fn table(name: &str) -> Result<Published, EvalError> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use kvr_kernels::Context;
     use kvr_models::Hub;
     use kvr_policy::Registry;
 
@@ -94,7 +95,8 @@ mod tests {
         let table = table("kvsplit").expect("a table");
         let policies = table.policies(&Registry::builtin()).expect("policies");
         let hub = Hub { offline: true, ..Hub::from_env() };
-        let cells = table.compare(&policies, &[], &hub, &Device::flex()).expect("measured");
+        let cells =
+            table.compare(&policies, &[], &hub, &Context::new(&Device::flex())).expect("measured");
         let memory: Vec<_> = cells.iter().filter(|c| c.quantity == Quantity::CacheMib).collect();
         assert_eq!(memory.len(), 20);
         for cell in memory {

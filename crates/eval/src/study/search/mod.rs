@@ -10,21 +10,21 @@ pub mod front;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kvr_policy::{KvCachePolicy, Registry};
+use kvr_policy::spec::Rule;
+use kvr_policy::{KvCachePolicy, PolicySpec, Registry};
 use serde::Serialize;
 
 use self::front::Choice;
 use crate::EvalError;
 use crate::record::Record;
-use crate::run::policies::find;
 
 /// What is searched.
 #[derive(Debug, Clone)]
 pub struct Search {
     /// The policy that losses are measured against.
-    pub baseline: String,
+    pub baseline: PolicySpec,
     /// The policies that a part may get.
-    pub candidates: Vec<String>,
+    pub candidates: Vec<PolicySpec>,
     /// Layers of the model.
     pub layers: usize,
     /// Key-value heads, where each chooses for itself; 1 where a layer chooses.
@@ -46,16 +46,17 @@ impl Search {
     /// candidate in each part alone.
     ///
     /// # Errors
-    /// When a name is unknown.
+    /// When one does not exist.
     pub fn policies(&self, registry: &Registry) -> Result<Vec<Arc<dyn KvCachePolicy>>, EvalError> {
-        let alone = self.selectors().into_iter().flat_map(|part| {
-            let name = move |c: &String| format!("{}[{part}={c}]", self.baseline);
-            self.candidates.iter().map(name)
-        });
-        let names = std::iter::once(self.baseline.clone())
-            .chain(self.candidates.iter().cloned())
-            .chain(alone);
-        names.map(|name| find(registry, &name)).collect()
+        let mut specs = vec![self.baseline.clone()];
+        specs.extend(self.candidates.iter().cloned());
+        for part in self.selectors() {
+            for candidate in &self.candidates {
+                let rule = rule(&part, candidate)?;
+                specs.push(PolicySpec::by_layer(self.baseline.clone(), vec![rule]));
+            }
+        }
+        specs.iter().map(|spec| Ok(registry.build(spec)?)).collect()
     }
 
     /// Losses and bytes from the records of [`policies`](Self::policies), in their order.
@@ -82,7 +83,7 @@ impl Search {
         })
     }
 
-    /// A choice as a policy file.
+    /// A choice as a policy file. It says itself what candidates that are files say.
     ///
     /// # Errors
     /// Never in practice: tables of text are TOML.
@@ -92,28 +93,30 @@ impl Search {
         about: &str,
         choice: &Choice,
     ) -> Result<String, EvalError> {
+        let whole = |candidate: usize| self.candidates[candidate].clone().without_files();
         let base = self.most_common(choice);
         let rules = self.runs(choice).into_iter().filter(|(_, candidate)| *candidate != base);
-        let rules = rules.map(|(select, c)| Rule { select, policy: self.candidates[c].clone() });
-        let file = PolicyFile {
+        let file = File {
             name: name.to_owned(),
             about: about.to_owned(),
             method: "by-layer",
-            policy: self.candidates[base].clone(),
-            rules: rules.collect(),
+            policy: whole(base),
+            rules: rules.map(|(part, c)| rule(&part, &whole(c))).collect::<Result<_, _>>()?,
         };
         toml::to_string(&file).map_err(|e| EvalError::Setting(format!("policy file: {e}")))
     }
 
     /// A choice in one line, `k8v4[0=k8v8;3-5=k4v4]`.
-    pub fn notation(&self, choice: &Choice) -> String {
+    ///
+    /// # Errors
+    /// Never in practice: every part is a selector.
+    pub fn notation(&self, choice: &Choice) -> Result<PolicySpec, EvalError> {
         let base = self.most_common(choice);
         let rules = self.runs(choice).into_iter().filter(|(_, candidate)| *candidate != base);
-        let rules: Vec<_> = rules.map(|(s, c)| format!("{s}={}", self.candidates[c])).collect();
-        match rules.is_empty() {
-            true => self.candidates[base].clone(),
-            false => format!("{}[{}]", self.candidates[base], rules.join(";")),
-        }
+        let rules = rules.map(|(part, c)| rule(&part, &self.candidates[c]));
+        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        let base = self.candidates[base].clone();
+        Ok(if rules.is_empty() { base } else { PolicySpec::by_layer(base, rules) })
     }
 
     fn most_common(&self, choice: &Choice) -> usize {
@@ -149,19 +152,18 @@ pub struct Measured {
     pub uniform: Vec<f64>,
 }
 
-#[derive(Serialize)]
-struct PolicyFile {
-    name: String,
-    about: String,
-    method: &'static str,
-    policy: String,
-    rules: Vec<Rule>,
+fn rule(part: &str, policy: &PolicySpec) -> Result<Rule, EvalError> {
+    let select = part.parse().map_err(EvalError::Setting)?;
+    Ok(Rule { select, policy: policy.clone() })
 }
 
 #[derive(Serialize)]
-struct Rule {
-    select: String,
-    policy: String,
+struct File {
+    name: String,
+    about: String,
+    method: &'static str,
+    policy: PolicySpec,
+    rules: Vec<Rule>,
 }
 
 #[cfg(test)]
@@ -170,17 +172,21 @@ mod tests {
 
     #[test]
     fn choices_become_files_that_read_back() {
-        let candidates = ["k8v4", "k4v4", "k8v8"].map(str::to_owned).to_vec();
-        let search = Search { baseline: "fp16".to_owned(), candidates, layers: 6, heads: 1 };
+        let candidates = ["k8v4", "k4v4", "k8v8"].map(PolicySpec::name).to_vec();
+        let baseline = PolicySpec::name("fp16");
+        let search = Search { baseline, candidates, layers: 6, heads: 1 };
+        let notation = |search: &Search, choice: &Choice| {
+            search.notation(choice).expect("a policy").to_string()
+        };
         let choice = Choice { candidates: vec![2, 0, 0, 1, 1, 0], bytes: 0.0, loss: 0.0 };
-        assert_eq!(search.notation(&choice), "k8v4[0=k8v8;3-4=k4v4]");
+        assert_eq!(notation(&search, &choice), "k8v4[0=k8v8;3-4=k4v4]");
         let file = search.policy_file("found", "a test", &choice).expect("a file");
         let registry = Registry::builtin();
         let policy = registry.policy_of_toml("x", &file).expect("a policy");
         assert_eq!(policy.name(), "found");
         assert!(policy.config().contains("3-4"), "{}", policy.config());
         let heads = Search { heads: 2, layers: 3, ..search };
-        assert_eq!(heads.notation(&choice), "k8v4[0.0=k8v8;1.1=k4v4;2.0=k4v4]");
+        assert_eq!(notation(&heads, &choice), "k8v4[0.0=k8v8;1.1=k4v4;2.0=k4v4]");
         assert_eq!(heads.policies(&registry).expect("policies").len(), 1 + 3 + 18);
     }
 }

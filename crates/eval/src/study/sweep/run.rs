@@ -17,7 +17,7 @@ use crate::record::files::{self, LineFile};
 use crate::record::{Provenance, Record, ResultFolder, read_lines};
 use crate::run::baseline::BaselineFile;
 use crate::run::dataset::Dataset;
-use crate::run::policies::find;
+use crate::run::policies::{distinct, find};
 use crate::run::runner::Reference;
 use crate::study::experiment::{Experiment, Lineup};
 
@@ -76,7 +76,7 @@ impl Sweep<'_> {
     ) -> Result<Vec<Record>, EvalError> {
         let names = self.grid.policies();
         let policies = names.iter().map(|name| find(self.registry, name));
-        let policies = policies.collect::<Result<Vec<_>, _>>()?;
+        let policies = distinct(policies.collect::<Result<_, _>>()?)?;
         let groups = self.grid.groups();
         let sources = groups.iter().map(|group| group.model.parse::<ModelSource>());
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
@@ -156,11 +156,11 @@ impl Sweep<'_> {
             experiment.check(&**policy)?;
         }
         let baseline = self.grid.baseline.as_ref().map(|_| &policies[0]);
-        let baseline_name = baseline.map(|b| b.name());
+        let baseline_config = baseline.map(|b| b.config());
         let lock = || ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let mut todo = Vec::new();
         for policy in picked {
-            let key = experiment.cell(&**policy).key(baseline_name.as_deref())?;
+            let key = experiment.cell(&**policy).key(baseline_config.as_deref())?;
             lock().order.push(key.clone());
             if lock().keys.contains(&key) {
                 reporter.skip(&label(group, &policy.name()));
@@ -196,8 +196,8 @@ impl Sweep<'_> {
         let mut saved = None;
         if let Some(baseline) = baseline {
             let path = self.baseline_path(folder);
-            let owned = todo.iter().position(|(policy, _)| policy.name() == baseline.name());
-            if owned.is_some() || !usable(&path, &experiment, &baseline.name()) {
+            let owned = todo.iter().position(|(policy, _)| policy.config() == baseline.config());
+            if owned.is_some() || !usable(&path, &experiment, &baseline.config()) {
                 let measured = measure(baseline, Reference::First, Some(&path))?;
                 if let Some(i) = owned {
                     record(measured, &todo.remove(i).1)?;
@@ -255,9 +255,10 @@ impl Sweep<'_> {
 }
 
 /// Whether an interrupted run left the hidden states that are needed.
-fn usable(path: &Path, experiment: &Experiment<'_>, baseline: &str) -> bool {
-    let file = BaselineFile::open(path);
-    file.is_ok_and(|file| file.policy() == baseline && experiment.check_file(&file).is_ok())
+fn usable(path: &Path, experiment: &Experiment<'_>, config: &str) -> bool {
+    BaselineFile::open(path).is_ok_and(|file| {
+        file.policy_config() == Some(config) && experiment.check_file(&file).is_ok()
+    })
 }
 
 /// The value that was loaded under `name`, loaded if it was another.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Nested, Setting};
+use crate::method::{Method, Setting};
 use crate::scorer::{Compression, HeadBudgets};
+use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, PolicyError, Registry};
 
 /// The settings of AdaKV.
@@ -17,14 +18,14 @@ use crate::{KvCachePolicy, PolicyError, Registry};
 #[serde(default)]
 pub struct AdaKv {
     /// The method that scores the prompt.
-    pub policy: Nested,
+    pub policy: PolicySpec,
     /// The share of its own budget that a head keeps at least.
     pub safeguard: f64,
 }
 
 impl Default for AdaKv {
     fn default() -> Self {
-        Self { policy: Nested::Name("snapkv".to_owned()), safeguard: 0.2 }
+        Self { policy: PolicySpec::name("snapkv"), safeguard: 0.2 }
     }
 }
 
@@ -49,7 +50,7 @@ impl Method for AdaKv {
         if !(0.0..=1.0).contains(&self.safeguard) {
             return Err(wrong(format!("safeguard = {} is no share: give 0 to 1", self.safeguard)));
         }
-        let inner = self.policy.policy(registry)?;
+        let inner = registry.build(&self.policy)?;
         let compression = inner.compression().ok_or_else(|| {
             wrong(format!(
                 "{} gives a prompt's tokens no scores: name a method that does, such as snapkv",

@@ -23,7 +23,8 @@ use kvr_kernels::{
 use serde::{Deserialize, Serialize};
 
 use crate::evict::{HeadCache, PerHead, host};
-use crate::method::{Method, Nested, Setting};
+use crate::method::{Method, Setting};
+use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
 
 /// The settings of adaptive precision.
@@ -41,9 +42,9 @@ pub struct Adaptive {
     /// The share of a token's worth that low precision loses.
     pub demotion_loss: f32,
     /// High precision.
-    pub high: Nested,
+    pub high: PolicySpec,
     /// Low precision.
-    pub low: Nested,
+    pub low: PolicySpec,
 }
 
 impl Default for Adaptive {
@@ -54,8 +55,8 @@ impl Default for Adaptive {
             recent: 16,
             half_life: 64.0,
             demotion_loss: 0.05,
-            high: Nested::Name("k8v4".to_owned()),
-            low: Nested::Name("q4_0:a2g32".to_owned()),
+            high: PolicySpec::name("k8v4"),
+            low: PolicySpec::pair("q4_0", "a2g32"),
         }
     }
 }
@@ -101,7 +102,7 @@ impl Method for Adaptive {
                 problem: "budget, half_life and demotion_loss must be above 0".to_owned(),
             });
         }
-        let (high, low) = (self.high.policy(registry)?, self.low.policy(registry)?);
+        let (high, low) = (registry.build(&self.high)?, registry.build(&self.low)?);
         Ok(Arc::new(Adapting { settings: Arc::new(self), high, low }))
     }
 }

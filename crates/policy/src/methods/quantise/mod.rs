@@ -6,4 +6,4 @@ mod pair;
 
 pub use kivi::Kivi;
 pub use kvquant::{KvQuant, LayerBooks};
-pub use pair::{Formats, Pair};
+pub use pair::Formats;

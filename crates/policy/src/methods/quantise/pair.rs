@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compose::Pair;
 use crate::method::{Method, Setting};
-use crate::{Context, Format, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Registry};
-use kvr_kernels::{PackedCache, Side};
+use crate::spec::PolicySpec;
+use crate::{KvCachePolicy, PolicyError, Registry};
 
 /// The settings of `pair`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,47 +41,12 @@ impl Method for Formats {
         ]
     }
 
+    fn short(&self) -> Option<PolicySpec> {
+        Some(PolicySpec::pair(&self.keys, &self.values))
+    }
+
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         let (keys, values) = (registry.format(&self.keys)?, registry.format(&self.values)?);
         Ok(Arc::new(Pair::new(Self::NAME, keys, values)))
-    }
-}
-
-/// A policy made of two formats.
-#[derive(Debug, Clone)]
-pub struct Pair {
-    name: String,
-    keys: Arc<dyn Format>,
-    values: Arc<dyn Format>,
-}
-
-impl Pair {
-    /// A policy called `name` that stores keys and values in the formats given.
-    pub fn new(name: impl Into<String>, keys: Arc<dyn Format>, values: Arc<dyn Format>) -> Self {
-        Self { name: name.into(), keys, values }
-    }
-}
-
-impl KvCachePolicy for Pair {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn config(&self) -> String {
-        format!("keys {}, values {}", self.keys.name(), self.values.name())
-    }
-
-    fn layer(
-        &self,
-        layer: &LayerGeometry,
-        context: &Context,
-    ) -> Result<Box<dyn LayerCache>, PolicyError> {
-        let (keys, values) = (self.keys.clone(), self.values.clone());
-        Ok(Box::new(PackedCache::new(
-            layer,
-            context,
-            Side::per_token(keys),
-            Side::per_token(values),
-        )?))
     }
 }

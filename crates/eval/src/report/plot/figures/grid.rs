@@ -9,11 +9,16 @@ use crate::report::plot::picture::Picture;
 
 pub(super) struct Grid;
 
-/// The formats of keys and of values of a policy, from its settings (`keys q8_0, values q4_0`).
+/// The formats of keys and of values of a policy, from its settings: `q8_0:q4_0`, or in records of
+/// earlier versions `keys q8_0, values q4_0`.
 fn formats(record: &Record) -> Option<(&str, &str)> {
-    let (keys, values) =
-        record.cell.policy_config.strip_prefix("keys ")?.split_once(", values ")?;
-    (!values.contains([';', ','])).then_some((keys, values))
+    let config = record.cell.policy_config.as_str();
+    let (keys, values) = match config.strip_prefix("keys ") {
+        Some(earlier) => earlier.split_once(", values ")?,
+        None => config.split_once(':')?,
+    };
+    let plain = |format: &str| !format.contains(['(', '[', ';', ',', ' ']);
+    (plain(keys) && plain(values)).then_some((keys, values))
 }
 
 impl Figure for Grid {
