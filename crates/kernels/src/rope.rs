@@ -26,8 +26,8 @@ impl ChannelOrder {
     }
 }
 
-/// How a layer rotates keys by their position. The first `R = 2 · frequencies` channels of a head are
-/// rotated and the others are not; a layer without position embedding has no frequencies.
+/// How a layer rotates keys by their position. The first `R = 2 · frequencies` channels of a head
+/// are rotated and the others are not; a layer without position embedding has no frequencies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
     /// Angle per position of each of the `R/2` pairs of channels, in radians.

@@ -53,7 +53,8 @@ impl Step {
         Ok(geometry.check("queries", &self.queries, geometry.query_heads, self.new.tokens())?)
     }
 
-    /// The tokens to append, and queries that read everything in their window up to their own token.
+    /// The tokens to append, and queries that read everything in their window up to their own
+    /// token.
     pub fn causal(self) -> (Append, Queries) {
         let mut queries = Queries::causal(self.queries, self.new.position, self.scale);
         queries.soft_cap = self.soft_cap;

@@ -88,7 +88,8 @@ pub fn received(
     Ok(Tensor::cat(parts, 2))
 }
 
-/// Scaled, and perhaps capped, scores of one tile, `[B, Hkv, G·S, n]`: the query heads of one key-value head are rows.
+/// Scaled, and perhaps capped, scores of one tile, `[B, Hkv, G·S, n]`: the query heads of one
+/// key-value head are rows.
 fn scores(
     queries: &Queries,
     keys: Tensor<4>,

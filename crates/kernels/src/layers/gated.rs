@@ -61,7 +61,7 @@ wide! {
 /// tanh(u))` is `sigmoid(2u)`.
 #[inline(always)]
 fn units<const GELU: bool>(out: &mut [f32], rows: &[f32], half: usize) {
-    const SQRT_8_OVER_PI: f32 = 1.595_769_1;
+    const SQRT_8_OVER_PI: f32 = 1.595_769;
     for (out, row) in out.chunks_exact_mut(half).zip(rows.chunks_exact(2 * half)) {
         let (gate, up) = row.split_at(half);
         for ((out, g), u) in out.iter_mut().zip(gate).zip(up) {
@@ -89,7 +89,8 @@ mod tests {
             let x = from_f32s(row.clone(), [1, 2 * half], &Device::flex());
             gated(x, activation).into_data().try_into_vec::<f32>().expect("f32")
         };
-        let definitions: [(Activation, fn(f64) -> f64); 2] = [
+        type Definition = fn(f64) -> f64;
+        let definitions: [(Activation, Definition); 2] = [
             (Activation::Silu, |g| g / (1.0 + (-g).exp())),
             (Activation::GeluTanh, |g| {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (g + 0.044_715 * g.powi(3));

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn comments_and_words_for_numbers_are_read() {
-        let text = "\u{feff}{ // one\n \"a\": -Infinity, /* two\n */ \"b\": [NaN, 1],\n \"c\": \"// NaN \\\" /*\" }";
+        let text = "\u{feff}{ // one\n \"a\": -Infinity, /* two\n */ \"b\": [NaN, 1],\n \
+                    \"c\": \"// NaN \\\" /*\" }";
         let value = parse(text.as_bytes()).expect("lenient JSON");
         assert_eq!(
             value,

@@ -74,7 +74,7 @@ fn channels(
 }
 
 /// The kind of scaling: one word, however often it is said.
-fn kind<'a>(section: &'a Config) -> Result<&'a str, ModelError> {
+fn kind(section: &Config) -> Result<&str, ModelError> {
     let (new, old) = (section.text("rope_type")?, section.text("type")?);
     match (new, old) {
         (Some(new), Some(old)) if new != old => {

@@ -27,7 +27,8 @@ pub(crate) fn heads(config: &Config) -> Result<Heads, ModelError> {
             let hidden = config.size("hidden_size")?;
             if !hidden.is_multiple_of(query) {
                 return Err(config.error(format!(
-                    "head_dim is not given, and hidden_size {hidden} is no multiple of num_attention_heads {query}"
+                    "head_dim is not given, and hidden_size {hidden} is no multiple of \
+                     num_attention_heads {query}"
                 )));
             }
             hidden / query
@@ -65,7 +66,8 @@ pub(crate) fn windows(
             (false, _) => Ok(None),
             (true, Some(width)) => Ok(Some(width)),
             (true, None) => Err(config.error(format!(
-                "layer_types gives layer {layer} a sliding window, but sliding_window and use_sliding_window give none"
+                "layer_types gives layer {layer} a sliding window, but sliding_window and \
+                 use_sliding_window give none"
             ))),
         }
     };

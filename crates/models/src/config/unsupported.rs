@@ -54,7 +54,8 @@ pub(crate) fn refuse_unsupported(config: &Config) -> Result<(), ModelError> {
     let refuse = |key: &str, value: &Value, what: &str| {
         let value: String = value.to_string().chars().take(60).collect();
         Err(config.error(format!(
-            "{key} is {value}: {what} is not supported; kvr runs decoders that are dense and whose layers all have attention of their own"
+            "{key} is {value}: {what} is not supported; kvr runs dense decoders, each \
+             of whose layers has attention of its own"
         )))
     };
     for (key, what) in KEYS {

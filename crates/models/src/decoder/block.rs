@@ -34,8 +34,8 @@ impl Mlp {
 }
 
 impl Block {
-    /// One step over the residual stream `[B·S, hidden]`; `at` is the position of its first token, and
-    /// whether it ends the prompt.
+    /// One step over the residual stream `[B·S, hidden]`; `at` is the position of its first token,
+    /// and whether it ends the prompt.
     pub(super) fn forward(
         &self,
         x: Tensor<2>,

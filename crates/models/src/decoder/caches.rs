@@ -13,8 +13,8 @@ use crate::spec::{Geometry, ModelSpec, RopeScaling, RopeSpec};
 /// What is known of a text before it is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
-    /// Tokens of the prompt where prompts are compressed, else of the text, where that is known: what
-    /// a policy holds as a share is a share of it.
+    /// Tokens of the prompt where prompts are compressed, else of the text, where that is known:
+    /// what a policy holds as a share is a share of it.
     pub planned: Option<usize>,
     /// The most tokens that are going to be run, prompt and answer: some rotary embeddings choose
     /// their frequencies by it, once.

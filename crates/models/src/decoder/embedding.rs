@@ -19,7 +19,8 @@ impl Embedding {
         let [vocabulary, _] = self.rows.dims();
         if let Some(bad) = tokens.iter().find(|t| **t as usize >= vocabulary) {
             return Err(ModelError::Input(format!(
-                "token {bad} is outside the vocabulary of {vocabulary}: the text was tokenised for another model"
+                "token {bad} is outside the vocabulary of {vocabulary}: the text was tokenised for \
+                 another model"
             )));
         }
         let ids: Vec<i32> = tokens.iter().map(|t| *t as i32).collect();

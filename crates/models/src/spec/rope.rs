@@ -39,8 +39,8 @@ pub enum RopeScaling {
         /// The context that the model was first trained on.
         original_context: f64,
     },
-    /// Wavelengths by their number of rotations within the original context: few by a factor, many not,
-    /// with a ramp between (Peng et al. 2023).
+    /// Wavelengths by their number of rotations within the original context: few by a factor, many
+    /// not, with a ramp between (Peng et al. 2023).
     Yarn {
         /// The factor of long wavelengths.
         factor: f64,
