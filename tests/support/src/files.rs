@@ -23,6 +23,19 @@ pub fn wikitext(file: &str) -> Option<PathBuf> {
     None
 }
 
+/// The folder of more golden models, which are not part of the repository: it lies in `../shared`
+/// beside it, or where `KVR_GOLDENS` says. Where it is missing, the test has been reported as
+/// skipped in part.
+pub fn shared_goldens() -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens/models");
+    let folder = std::env::var_os("KVR_GOLDENS").map_or(PathBuf::from(beside), PathBuf::from);
+    if folder.exists() {
+        return Some(folder);
+    }
+    eprintln!("skipped: {} is not there (KVR_GOLDENS names it)", folder.display());
+    None
+}
+
 /// Copies files from one folder to another.
 pub fn copy(files: &[&str], from: &Path, to: &Path) {
     for file in files {

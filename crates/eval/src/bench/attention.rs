@@ -85,7 +85,8 @@ pub fn time(
 ) -> Result<Timed, EvalError> {
     let Load { batch, held, queries, layers, rounds } = load;
     check_size(geometry, load)?;
-    let sizes = Geometry { layers, ..geometry.clone() };
+    // What is timed is attention over all that is held: no layer has a window.
+    let sizes = Geometry { layers, windows: Vec::new(), ..geometry.clone() };
     let mut caches = caches(&sizes, policy, batch, &context.planned(Some(held)))?;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut rows = |heads: usize, tokens: usize| {

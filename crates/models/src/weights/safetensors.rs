@@ -213,6 +213,10 @@ impl TensorFiles {
 }
 
 impl Weights for TensorFiles {
+    fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix, ModelError> {
         let (bytes, dtype) = self.take(name, &shape)?;
         Ok(Matrix { bytes, dtype, rows: shape[0], columns: shape[1] })
@@ -223,11 +227,11 @@ impl Weights for TensorFiles {
         Ok(Matrix { bytes, dtype, rows: width, columns: 1 })
     }
 
-    fn finish(&mut self, ignored: &[&str], unused: Option<&str>) -> Result<(), ModelError> {
+    fn finish(&mut self, endings: &[&str], beginnings: &[&str]) -> Result<(), ModelError> {
         let extra = self.entries.iter().find(|(name, _)| {
             !self.taken.contains(*name)
-                && !ignored.iter().any(|end| name.ends_with(end))
-                && !unused.is_some_and(|start| name.starts_with(start))
+                && !endings.iter().any(|end| name.ends_with(end))
+                && !beginnings.iter().any(|start| name.starts_with(start))
         });
         match extra {
             None => Ok(()),

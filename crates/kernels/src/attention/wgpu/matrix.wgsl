@@ -113,7 +113,8 @@ fn main(
         var peak = NOTHING;
         for (var p = 0u; p < SHARE; p++) {
             let token = p * SHARERS + share;
-            scores[p] = select(NOTHING, work.scores[own_row * SCORE_ROW + token], start + token - own_first < own_count);
+            let score = capped(work.scores[own_row * SCORE_ROW + token], job.soft_cap);
+            scores[p] = select(NOTHING, score, start + token - own_first < own_count);
             peak = max(peak, scores[p]);
         }
         for (var bit = 0u; bit < SHARER_BITS; bit++) { peak = max(peak, subgroupShuffleXor(peak, 1u << bit)); }
