@@ -10,6 +10,7 @@ use kvr_policy::nearest_names;
 use crate::config::RawConfig;
 use crate::decoder::{Decoder, build};
 use crate::hub::Hub;
+use crate::loaders::gguf::GgufSource;
 use crate::spec::Geometry;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{RandomWeights, TensorFiles, read};
@@ -205,8 +206,8 @@ impl ModelSource {
     }
 }
 
-/// Layers, heads and context of whatever `text` names: a model, a folder with a config.json, or a
-/// built-in geometry. No weights are read.
+/// Layers, heads and context of whatever `text` names: a model, a GGUF, a folder with a config.json,
+/// or a built-in geometry. No weights are read.
 ///
 /// # Errors
 /// When nothing has that name, or the config can't be used.
@@ -214,6 +215,11 @@ pub fn geometry(text: &str, hub: &Hub) -> Result<Geometry, ModelError> {
     let known = |name: &str| geometries::named(name).map(|spec| spec.geometry);
     if let Some(geometry) = known(text) {
         return Ok(geometry);
+    }
+    if let Some(source) = GgufSource::parse(text)? {
+        let gguf = source.open(hub)?;
+        let config = gguf.config()?.to_string();
+        return RawConfig::parse(config.as_bytes(), gguf.file())?.geometry(gguf.file());
     }
     let folder = match text.parse()? {
         ModelSource::Mini => {

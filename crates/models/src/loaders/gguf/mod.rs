@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! layout    one file: header, metadata (metadata, value), tensors; bounds checked (cursor)
+//! source    what a user may write, on this machine or on the hub
 //! split     which files make a model
 //! config    metadata -> the `config.json` that the model has on the Hugging Face hub
 //! names     GGUF's names of tensors -> Hugging Face's
@@ -17,11 +18,13 @@ mod cursor;
 mod layout;
 mod metadata;
 mod names;
-mod split;
+mod source;
+pub(crate) mod split;
 mod tensors;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod type_names;
 mod value;
 
 use std::collections::BTreeMap;
@@ -29,6 +32,7 @@ use std::path::Path;
 
 pub use block_type::BlockType;
 pub use metadata::Metadata;
+pub use source::GgufSource;
 pub use tokenizer::SpecialTokens;
 pub use value::{Array, Value};
 

@@ -33,32 +33,49 @@ impl<'a> Part<'a> {
     }
 }
 
+/// The names of all files of the model that a file of this name is, or is a part of, in order.
+pub(crate) fn names(name: &str) -> Vec<String> {
+    match Part::parse(name) {
+        Some(Part { stem, count, .. }) => {
+            (1..=count).map(|number| Part::name(stem, number, count)).collect()
+        }
+        None => vec![name.to_owned()],
+    }
+}
+
+/// The name without `.gguf`; of parts, only the first has one.
+pub(crate) fn stem(name: &str) -> Option<&str> {
+    match Part::parse(name) {
+        Some(Part { stem, number, .. }) => (number == 1).then_some(stem),
+        None => name.strip_suffix(".gguf"),
+    }
+}
+
 /// Every part of the model that `path` is, or is a part of, the first part first.
 pub(super) fn parts(path: &Path) -> Result<Vec<PathBuf>, ModelError> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let Some(Part { stem, count, .. }) = name.and_then(Part::parse) else {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         return Ok(vec![path.to_owned()]);
     };
-    let of = |number| path.with_file_name(Part::name(stem, number, count));
-    let missing: Vec<String> =
-        (1..=count).map(of).filter(|part| !part.exists()).map(file_name).collect();
-    if !missing.is_empty() {
-        const SHOWN: usize = 3;
-        let more = missing.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let names = names(name);
+    let count = names.len();
+    let mut missing = names.iter().filter(|part| !path.with_file_name(part).exists());
+    // A file that is no part is missed when it is opened.
+    if count > 1
+        && let Some(first) = missing.next()
+    {
+        let more = match missing.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         return Err(ModelError::file(
             path.display().to_string(),
             format!(
-                "is part of a model in {count} files, and {}{more} is not beside it: fetch it too",
-                missing[..missing.len().min(SHOWN)].join(", ")
+                "is part of a model in {count} files, and {first}{more} is not beside it: fetch \
+                 it too"
             ),
         ));
     }
-    Ok((1..=count).map(of).collect())
-}
-
-fn file_name(path: PathBuf) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    Ok(names.iter().map(|part| path.with_file_name(part)).collect())
 }
 
 /// Whether a file says itself that it is part `number` (from 0 on) of `count`.

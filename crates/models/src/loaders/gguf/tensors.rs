@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::block_type::{BlockType, describe, supported};
+use super::BlockType;
 use super::cursor::{Cursor, Fault, quoted};
+use super::type_names::{describe, supported};
 use crate::ModelError;
 
 /// Fewest bytes that describe a tensor: a name of one byte, one dimension, type and offset.
