@@ -9,6 +9,9 @@ use crate::loaders::gguf::value::Value;
 /// Layers after which one has no RoPE in SmolLM3; llama.cpp has it as a constant too.
 const NO_ROPE_INTERVAL: usize = 4;
 
+/// Tokens in Gemma 2's windows where a file does not say.
+const GEMMA_2_WINDOW: usize = 4096;
+
 /// Layers of the 27B models of Gemma 2 and 3, whose queries are scaled by the width of all heads.
 const GEMMA_27B_LAYERS: [(&str, usize); 2] = [("gemma2", 46), ("gemma3", 62)];
 
@@ -17,6 +20,9 @@ pub(super) fn describe(
     window: Option<usize>,
     config: &mut Map<String, Json>,
 ) -> Result<(), ModelError> {
+    // llama.cpp's default; files of Gemma 3 always say it.
+    let gemma_2 = source.architecture.name == "gemma2";
+    let window = window.or(gemma_2.then_some(GEMMA_2_WINDOW));
     let mut set = |key: &str, value: Json| config.insert(key.to_owned(), value);
     let key = source.key("attention.head_count");
     let heads = source.metadata.required(&key, source.size_of_layers("attention.head_count")?)?;
@@ -40,7 +46,7 @@ pub(super) fn describe(
             set("query_pre_attn_scalar", json!(scalar));
             set("attn_logit_softcapping", json!(cap(source, "attn_logit_softcapping", 50.0)?));
             set("final_logit_softcapping", json!(cap(source, "final_logit_softcapping", 30.0)?));
-            set("layer_types", layer_types(source, layers)?);
+            set("layer_types", layer_types(source, layers, window.is_some())?);
         }
         _ => {}
     }
@@ -79,7 +85,7 @@ fn cap(source: &Source<'_>, key: &str, default: f64) -> Result<Option<f64>, Mode
 }
 
 /// Which layers see a window only. Newer files say it, as a period or layer by layer.
-fn layer_types(source: &Source<'_>, layers: usize) -> Result<Json, ModelError> {
+fn layer_types(source: &Source<'_>, layers: usize, windows: bool) -> Result<Json, ModelError> {
     let key = source.key("attention.sliding_window_pattern");
     let of = |sliding| json!(if sliding { "sliding_attention" } else { "full_attention" });
     let default = if source.architecture.name == "gemma2" { 2 } else { 6 };
@@ -96,6 +102,9 @@ fn layer_types(source: &Source<'_>, layers: usize) -> Result<Json, ModelError> {
                 format!("is no array of true and false for {layers} layers: fetch the file again"),
             )),
         };
+    }
+    if !windows {
+        return Ok(vec![of(false); layers].into());
     }
     let period = source.size("attention.sliding_window_pattern")?.unwrap_or(default).max(1);
     Ok((1..=layers).map(|layer| of(!layer.is_multiple_of(period))).collect())

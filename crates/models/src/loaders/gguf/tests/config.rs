@@ -139,8 +139,11 @@ fn gemmas_have_windows_scales_and_caps() {
     assert_eq!(config["final_logit_softcapping"], 30.0);
     let mut gemma = sample::model("gemma3", 40);
     gemma.key("gemma3.rope.freq_base", Field::F32(1e6));
+    assert_eq!(config_of(&gemma)["layer_types"], json!(["full_attention", "full_attention"]));
+    gemma.key("gemma3.attention.sliding_window", Field::U32(24));
     let config = config_of(&gemma);
     assert_eq!(config["layer_types"], json!(["sliding_attention", "sliding_attention"]));
+    assert_eq!(config["sliding_window"], 24);
     assert_eq!(config["attn_logit_softcapping"], Json::Null);
     assert_eq!(config["rope_parameters"]["full_attention"]["rope_theta"], 1e6);
     assert_eq!(config["rope_parameters"]["sliding_attention"]["rope_theta"], 1e4);

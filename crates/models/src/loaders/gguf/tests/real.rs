@@ -40,6 +40,9 @@ fn tokens(name: &str, file: &str) {
         tokenizer.parse_special(parse);
         let found = tokenizer.encode(&text).expect("a text");
         assert_eq!(found, expected, "{name}, special tokens parsed: {parse}");
+        if !parse {
+            assert_eq!(tokenizer.decode(&found).expect("known tokens"), text, "{name}");
+        }
         compared += 1;
     }
     assert_eq!(compared, 2, "{name} has two lines in the goldens");
