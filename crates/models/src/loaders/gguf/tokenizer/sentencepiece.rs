@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 
+use rayon::prelude::*;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
@@ -72,14 +73,14 @@ fn merges(vocabulary: &Vocabulary<'_>, scores: &[f64], ids: &Vocab) -> Merges {
     let mut order: Vec<usize> =
         (0..scores.len()).filter(|id| vocabulary.kinds[*id] == Kind::Plain).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-    let mut merges = Vec::new();
-    for id in order {
+    let cuts = |id: usize| {
         let piece = vocabulary.tokens[id].as_ref();
         let cuts = piece.char_indices().skip(1).map(|(at, _)| piece.split_at(at));
         let cuts = cuts.filter(|(left, right)| ids.contains_key(*left) && ids.contains_key(*right));
-        let first = merges.len();
-        merges.extend(cuts.map(|(left, right)| (left.to_owned(), right.to_owned())));
-        merges[first..].sort_by_key(|(left, _): &(String, String)| Reverse(left.len()));
-    }
-    merges
+        let mut cuts: Vec<(String, String)> =
+            cuts.map(|(left, right)| (left.to_owned(), right.to_owned())).collect();
+        cuts.sort_by_key(|(left, _)| Reverse(left.len()));
+        cuts
+    };
+    order.into_par_iter().flat_map_iter(cuts).collect()
 }

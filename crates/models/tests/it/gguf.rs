@@ -1,30 +1,16 @@
-//! Real models, which `scripts/fetch-models.py FOLDER` fetches: tokens against llama.cpp's.
+//! Real models in GGUF files: their tokens against llama.cpp's, their tensors against their config.
 
-use std::path::{Path, PathBuf};
+use kvr_models::loaders::gguf::{self, Gguf};
+use kvr_testing::{model_golden, real_model};
 
-use crate::loaders::gguf::{self, Gguf};
-
-/// The models lie beside the repository, or where `KVR_MODELS` says. Tests that need them say so
-/// when they skip; in CI they may not skip.
 fn model(file: &str) -> Option<Gguf> {
-    let folder = std::env::var_os("KVR_MODELS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models"),
-        PathBuf::from,
-    );
-    let path = folder.join(file);
-    if path.exists() {
-        return Some(gguf::open(&path).expect("a sound model"));
-    }
-    let advice = format!("{} is not there (set KVR_MODELS to its folder)", path.display());
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{advice}");
-    eprintln!("skipped: {advice}");
-    None
+    real_model(file).map(|path| gguf::open(&path).expect("a sound model"))
 }
 
 /// Tokens of one text by llama.cpp, with special tokens parsed and not.
 fn tokens(name: &str, file: &str) {
     let Some(gguf) = model(file) else { return };
-    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/gguf");
+    let goldens = model_golden("gguf");
     let read = |file: &str| std::fs::read_to_string(goldens.join(file)).expect("a golden");
     let text = read("text.txt");
     let mut tokenizer = gguf.tokenizer().expect("a known tokenizer");
