@@ -2,8 +2,8 @@
 //!
 //! Source: the GGUF specification in ggml's repository (versions 2 and 3, little-endian). Unlike
 //! ggml's reader this one lets tensors stand in any order and with gaps between them, but not on
-//! top of each other. No crate is used: those on crates.io that were looked at (ggus, gguf-rs,
-//! gguf-rs-lib) trust counts and lengths from the file, and this reader must survive any bytes.
+//! top of each other. No parser crate is used: ggus, gguf-rs and gguf-rs-lib allocate what a number
+//! in the file says before they know that the file has as much.
 
 use super::cursor::{Cursor, quoted};
 use super::metadata::{Index, Metadata};

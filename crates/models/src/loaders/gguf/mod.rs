@@ -180,7 +180,7 @@ impl Gguf {
         tokenizer::build(&self.metadata())
     }
 
-    /// The tokens that begin and end texts and turns of a chat, and whether they are added.
+    /// The tokens that begin and end texts and answers of a chat, and whether they are added.
     ///
     /// # Errors
     /// When the tokenizer's metadata can't be used.
@@ -188,7 +188,7 @@ impl Gguf {
         SpecialTokens::read(&self.metadata())
     }
 
-    /// The Jinja template that turns a chat into a text, if the file has one.
+    /// The Jinja template that writes a chat as one text, if the file has one.
     ///
     /// # Errors
     /// When it is no text.

@@ -5,7 +5,7 @@
 
 use super::cursor::{Cursor, Fault};
 
-/// Arrays in arrays: the specification sets no limit, no known file has more than two levels.
+/// Arrays in arrays: the specification sets no limit, no known file has arrays of arrays of arrays.
 const DEEPEST: usize = 8;
 
 /// The type of a value, by GGUF's numbers.
