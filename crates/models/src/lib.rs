@@ -10,6 +10,7 @@ mod error;
 mod families;
 pub mod geometries;
 mod hub;
+pub mod loaders;
 mod mini;
 mod source;
 mod spec;

@@ -11,6 +11,7 @@ use crate::aliases::{self, ALIASES};
 use crate::config::Config;
 use crate::decoder::{Decoder, build};
 use crate::hub::Hub;
+use crate::loaders::gguf::GgufSource;
 use crate::spec::Geometry;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{RandomWeights, TensorFiles, read};
@@ -182,8 +183,8 @@ impl ModelSource {
     }
 }
 
-/// Layers, heads and context of whatever `text` names: a model, a folder with a config.json, or a
-/// built-in geometry. No weights are read, and of an alias nothing at all.
+/// Layers, heads and context of whatever `text` names: a model, a GGUF, a folder with a config.json,
+/// or a built-in geometry. No weights are read, and of an alias nothing at all.
 ///
 /// # Errors
 /// When nothing has that name, or the config can't be used.
@@ -193,6 +194,11 @@ pub fn geometry(text: &str, hub: &Hub) -> Result<Geometry, ModelError> {
         return Ok(geometry);
     }
     let of = |config: Config| Ok(families::read(&config)?.1.geometry);
+    if let Some(source) = GgufSource::parse(text)? {
+        let gguf = source.open(hub)?;
+        let config = gguf.config()?.to_string();
+        return of(Config::parse(config.as_bytes(), gguf.file())?);
+    }
     let folder = match text.parse()? {
         ModelSource::Mini => return of(Config::parse(mini::CONFIG, "mini/config.json")?),
         ModelSource::Random { geometry, .. } => {

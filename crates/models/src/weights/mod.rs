@@ -1,9 +1,11 @@
 //! Where weights come from: safetensors files, an embedded file, or a seed.
 
+mod content;
 mod matrix;
 mod random;
 mod safetensors;
 
+pub(crate) use content::{Content, sha256};
 pub(crate) use matrix::Matrix;
 pub(crate) use random::RandomWeights;
 pub(crate) use safetensors::{INDEX, SINGLE, TensorFiles, read, shards};
