@@ -1,0 +1,73 @@
+"""What the generators of goldens share: where files lie, their arguments, writing and comparing.
+
+Every generator writes a file, or with `--check` compares what it computed with the file and prints the
+largest difference; it then exits with 1 if that is above the generator's tolerance.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+MINI = ROOT / "crates/models/mini"
+WIKITEXT = SHARED / "data/wikitext-2"
+
+
+def committed(name):
+    """The golden of this name, in whichever crate its test lives."""
+    found = sorted(ROOT.glob(f"crates/*/tests/goldens/{name}"))
+    if len(found) != 1:
+        sys.exit(f"{name}: expected one such golden under crates/*/tests/goldens, found {len(found)}")
+    return found[0]
+
+
+def arguments(doc):
+    """A parser with what every generator takes."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, help="the file to write; the committed golden by default")
+    parser.add_argument("--check", action="store_true", help="compare with the file, write nothing")
+    return parser
+
+
+def read_safetensors(path):
+    """Tensors by name as numpy arrays, and the file's own metadata."""
+    data = Path(path).read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    kinds = {"F32": "<f4", "F16": "<f2", "I32": "<i4", "U32": "<u4", "U8": "u1"}
+    tensors = {}
+    for name, info in header.items():
+        if name != "__metadata__":
+            begin, end = (start + at for at in info["data_offsets"])
+            values = np.frombuffer(data[begin:end], kinds[info["dtype"]])
+            tensors[name] = values.reshape(info["shape"])
+    return tensors, header.get("__metadata__")
+
+
+def finish(path, tensors, metadata, args, tolerance=0.0):
+    """Writes `tensors` to `path`, or compares them with what is there."""
+    if not args.check:
+        from safetensors.numpy import save_file
+
+        save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, path, metadata)
+        return
+    held, _ = read_safetensors(path)
+    if held.keys() != tensors.keys():
+        sys.exit(f"{path}: names differ: {sorted(held.keys() ^ tensors.keys())}")
+    worst = max((difference(held[name], tensors[name]), name) for name in held)
+    print(f"{path}: largest difference {worst[0]:.3g} ({worst[1]}), tolerance {tolerance:.3g}")
+    if not worst[0] <= tolerance:
+        sys.exit(1)
+
+
+def difference(held, made):
+    """The largest difference; infinite where shapes or types differ."""
+    if held.shape != made.shape or held.dtype != made.dtype:
+        return float("inf")
+    return float(np.abs(held.astype(np.float64) - made.astype(np.float64)).max(initial=0.0))
