@@ -7,6 +7,7 @@ largest difference; it then exits with 1 if that is above the generator's tolera
 import argparse
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,20 @@ def committed(name):
     return found[0]
 
 
-def arguments(doc):
-    """A parser with what every generator takes."""
+def versions(*packages):
+    """Names and versions of installed packages, for a file's metadata."""
+    return ", ".join(f"{name} {version(name)}" for name in packages)
+
+
+def arguments(doc, text=False):
+    """A parser with what every generator takes; `text` adds the folder of WikiText-2."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, help="the file to write; the committed golden by default")
     parser.add_argument("--check", action="store_true", help="compare with the file, write nothing")
+    if text:
+        parser.add_argument("--text", type=Path, default=WIKITEXT, help="the folder of WikiText-2's files")
     return parser
 
 
