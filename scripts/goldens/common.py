@@ -79,3 +79,19 @@ def difference(held, made):
     if held.shape != made.shape or held.dtype != made.dtype:
         return float("inf")
     return float(np.abs(held.astype(np.float64) - made.astype(np.float64)).max(initial=0.0))
+
+
+def finish_table(path, comment, header, rows, args, tolerance):
+    """Writes a table of tabs, or compares its last column, relatively, with the file's."""
+    lines = ["\t".join(map(str, row)) for row in [header, *rows]]
+    if not args.check:
+        path.write_text("\n".join([f"# {comment}", *lines]) + "\n")
+        return
+    held = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    cells = [(a.rsplit("\t", 1), b.rsplit("\t", 1)) for a, b in zip(held[1:], lines[1:])]
+    if held[0] != lines[0] or len(held) != len(lines) or any(a[0] != b[0] for a, b in cells):
+        sys.exit(f"{path}: other columns or rows")
+    worst = max(abs(float(b[1]) / float(a[1]) - 1) for a, b in cells)
+    print(f"{path}: largest relative difference {worst:.3g}, tolerance {tolerance:.3g}")
+    if not worst <= tolerance:
+        sys.exit(1)
