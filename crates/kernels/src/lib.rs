@@ -9,6 +9,7 @@ mod error;
 mod footprint;
 pub mod formats;
 mod geometry;
+pub mod ggml;
 pub mod layers;
 pub mod linear;
 mod packed;
