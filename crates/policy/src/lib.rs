@@ -28,7 +28,7 @@ pub mod testkit;
 pub mod wrap;
 
 pub use kvr_kernels::{
-    Append, Axis, BlockLayout, CacheView, Context, Digits, Footprint, Format, LayerGeometry,
+    Append, Axis, BlockLayout, CacheView, CodeMeaning, Context, Footprint, Format, LayerGeometry,
     PackedCache, Packing, PartialAttention, Queries, Rope, Side, Tile, f16, formats,
 };
 

@@ -28,7 +28,7 @@ pub(super) fn families() -> [FormatFamily; 2] {
             pattern: "nf<bits>g<group>",
             example: "nf4g64",
             summary: "NormalFloat of 2, 3 or 4 bits, scaled by the largest magnitude of a group",
-            parse: |name| parse(name, "nf", Scale::Peak, normal_float),
+            parse: |name| parse(name, "nf", Scale::AbsMax, normal_float),
         },
         FormatFamily {
             pattern: "lm<bits>g<group>",
@@ -60,7 +60,7 @@ fn parse(
 #[serde(rename_all = "kebab-case")]
 pub enum Scale {
     /// The largest magnitude, kept in f16.
-    Peak,
+    AbsMax,
     /// The root mean square, kept in f16.
     Rms,
     /// Nothing; nothing is kept.
@@ -120,7 +120,7 @@ impl Codebook {
     #[inline(always)]
     fn scale_of(&self, values: &[f32]) -> f32 {
         match self.scale {
-            Scale::Peak => values.iter().fold(0.0f32, |m, v| m.max(v.abs())),
+            Scale::AbsMax => values.iter().fold(0.0f32, |m, v| m.max(v.abs())),
             Scale::Rms => (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt(),
             Scale::None => 1.0,
         }
@@ -141,11 +141,11 @@ impl Format for Codebook {
     }
 
     #[inline(always)]
-    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [u16]) {
         let mut scale = self.scale_of(values);
         if self.scale != Scale::None {
-            scales[0] = f16::from_f32(scale);
-            scale = scales[0].to_f32();
+            scales[0] = f16::from_f32(scale).to_bits();
+            scale = f16::from_bits(scales[0]).to_f32();
         }
         let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
         let mut codes = [0u8; MAX_BLOCK];
@@ -160,8 +160,8 @@ impl Format for Codebook {
     }
 
     #[inline(always)]
-    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
-        let scale = scales.first().map_or(1.0, |scale| scale.to_f32());
+    fn decode(&self, words: &[u32], scales: &[u16], values: &mut [f32]) {
+        let scale = scales.first().map_or(1.0, |scale| f16::from_bits(*scale).to_f32());
         let mut levels = [0.0f32; 16];
         for (scaled, level) in levels.iter_mut().zip(&self.levels) {
             *scaled = level * scale;
@@ -184,13 +184,13 @@ impl Format for Codebook {
             format!("array<f32, {}>({})", values.len(), values.join(", "))
         };
         let scale = match self.scale {
-            Scale::Peak => "PEAK",
+            Scale::AbsMax => "ABSMAX",
             Scale::Rms => "RMS",
             Scale::None => "NONE",
         };
         Some(format!(
             "const BITS: u32 = {}u;\nconst LEVELS = {};\nconst BOUNDS = {};\n\
-             const PEAK: u32 = 0u;\nconst RMS: u32 = 1u;\nconst NONE: u32 = 2u;\nconst SCALE: u32 = {scale};\n{}{}",
+             const ABSMAX: u32 = 0u;\nconst RMS: u32 = 1u;\nconst NONE: u32 = 2u;\nconst SCALE: u32 = {scale};\n{}{}",
             self.bits,
             list(&self.levels),
             list(&self.bounds),

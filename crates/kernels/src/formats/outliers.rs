@@ -45,7 +45,7 @@ impl Format for Outliers {
         BlockLayout { code_words: inner.code_words + self.count, ..inner }
     }
 
-    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [u16]) {
         let mut rest = [0.0f32; MAX_BLOCK];
         let rest = &mut rest[..values.len()];
         rest.copy_from_slice(values);
@@ -59,7 +59,7 @@ impl Format for Outliers {
         self.inner.encode(rest, dense, scales);
     }
 
-    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
+    fn decode(&self, words: &[u32], scales: &[u16], values: &mut [f32]) {
         let (dense, sparse) = words.split_at(words.len() - self.count);
         self.inner.decode(dense, scales, values);
         // The first outlier is written last: an index that stands twice means the larger value.

@@ -10,7 +10,7 @@ pub(crate) fn constants(list: &[(&str, usize)]) -> String {
 /// A format's text with a prefix before every function and constant that it declares, so that two
 /// formats can stand in one program.
 pub(crate) fn prefixed(text: &str, prefix: &str) -> String {
-    let mut own = vec!["VALUES", "WORDS"];
+    let mut own = vec!["VALUES", "WORDS", "SCALE_SLOTS"];
     for keyword in ["fn ", "const "] {
         own.extend(text.split(keyword).skip(1).filter_map(|rest| {
             let end = rest.find(|c| !is_word(c))?;

@@ -2,7 +2,6 @@
 
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
-use half::f16;
 
 use crate::paged::PageShape;
 use crate::paged::{Axis, Rows};
@@ -57,7 +56,7 @@ fn prefetch(line: &[u32]) {
 /// The planes of keys or values as slices.
 pub(super) struct Planes<'a> {
     pub(super) rows: &'a Rows,
-    pages: Vec<(&'a [u32], &'a [f16])>,
+    pages: Vec<(&'a [u32], &'a [u16])>,
 }
 
 impl<'a> Planes<'a> {

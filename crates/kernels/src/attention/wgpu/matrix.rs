@@ -2,13 +2,13 @@
 
 use super::halves;
 use super::reader::Plan;
-use super::side::{STRETCH, side};
+use super::side::{SPLIT, side};
 use crate::device::MatrixUnits;
 use crate::formats::Format;
 use crate::wgsl::{PRELUDE, constants, unroll};
 
 /// Subgroups of a workgroup: as many as there are tiles of scores where it has the most rows.
-const TEAMS: usize = 4;
+const SUBGROUPS: usize = 4;
 
 /// Up to so many rows, f32 on vectors is as fast: a decoded value serves too few of them.
 const FEW: usize = 8;
@@ -48,7 +48,7 @@ impl Units {
     }
 
     fn scores(self) -> usize {
-        (self.padded() * self.score_row()).max(TEAMS * self.units.tile * self.units.tile)
+        (self.padded() * self.score_row()).max(SUBGROUPS * self.units.tile * self.units.tile)
     }
 
     /// Vectors of a row of a tile, with 16 bytes between rows, so that matrices are read without conflicts.
@@ -67,7 +67,7 @@ impl Units {
     }
 
     fn bytes(self, head_dim: usize) -> usize {
-        4 * self.padded() + 4 * self.scores() + 8 * self.halves(head_dim) + 4 * (TEAMS + 1)
+        4 * self.padded() + 4 * self.scores() + 8 * self.halves(head_dim) + 4 * (SUBGROUPS + 1)
     }
 }
 
@@ -81,17 +81,17 @@ impl Plan for Units {
     }
 
     fn group(&self) -> usize {
-        TEAMS * self.units.lanes
+        SUBGROUPS * self.units.lanes
     }
 
     fn text(&self, keys: &dyn Format, values: &dyn Format, d: usize) -> Option<String> {
         let MatrixUnits { tile, lanes } = self.units;
         let (step, padded) = (self.step(), self.padded());
-        let octets = step * d / 8;
+        let eights = step * d / 8;
         let mut text = "enable f16;\nenable wgpu_cooperative_matrix;\n".to_owned();
         text += &constants(&[
             ("GROUP", self.group()),
-            ("TEAMS", TEAMS),
+            ("SUBGROUPS", SUBGROUPS),
             ("LANES", lanes),
             ("LANE_BITS", lanes.ilog2() as usize),
             ("T", tile),
@@ -105,19 +105,19 @@ impl Plan for Units {
             ("SCORES", self.scores()),
             ("WEIGHT_ROW", self.weight_row()),
             ("HALVES", self.halves(d)),
-            ("OCTETS", octets.div_ceil(self.group())),
-            ("LAST", octets - 1),
+            ("EIGHTS", eights.div_ceil(self.group())),
+            ("LAST", eights - 1),
             ("SHARERS", self.sharers()),
             ("SHARER_BITS", self.sharers().ilog2() as usize),
             ("SHARE", step / self.sharers()),
-            ("OWN", (padded / tile * (d / tile)).div_ceil(TEAMS)),
+            ("OWN", (padded / tile * (d / tile)).div_ceil(SUBGROUPS)),
             ("HEAD_DIM", d),
         ]);
         for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sum", "f32, C")] {
             text += &format!("alias {name} = coop_mat{tile}x{tile}<{of}>;\n");
         }
         text += PRELUDE;
-        text += STRETCH;
+        text += SPLIT;
         text += "struct Halves { low: vec4<f16>, high: vec4<f16> }\n";
         for (prefix, name, format, binding) in
             [("key", "Key", keys, 1), ("value", "Value", values, 3)]

@@ -49,7 +49,7 @@ impl Plan for Tiles {
     }
 
     fn text(&self, keys: &dyn Format, values: &dyn Format, d: usize) -> Option<String> {
-        let octets = self.step * d / 8;
+        let eights = self.step * d / 8;
         let sizes = [
             ("GROUP", GROUP),
             ("R", ROWS),
@@ -57,8 +57,8 @@ impl Plan for Tiles {
             ("D4", d / 4),
             ("SHARE", self.step / 8),
             ("WIDE", d / 4 / ACROSS),
-            ("OCTETS", octets.div_ceil(GROUP)),
-            ("LAST", octets - 1),
+            ("EIGHTS", eights.div_ceil(GROUP)),
+            ("LAST", eights - 1),
         ];
         in_f32(&sizes, keys, values, d, include_str!("tiles.wgsl"))
     }

@@ -1,7 +1,6 @@
 //! Copying packed rows on the CPU.
 
 use burn_flex::FlexTensor;
-use half::f16;
 
 use crate::paged::PageShape;
 use crate::paged::ops::Move;
@@ -14,9 +13,9 @@ pub(in crate::paged) fn gather(
 ) -> (FlexTensor, FlexTensor) {
     let PageShape { words, scales: halves, .. } = *target;
     let from: &[u32] = codes.storage();
-    let from_scales: &[f16] = bytemuck::cast_slice(scales.storage::<u32>());
+    let from_scales: &[u16] = bytemuck::cast_slice(scales.storage::<u32>());
     let to: &mut [u32] = to_codes.storage_mut();
-    let to_halves: &mut [f16] = bytemuck::cast_slice_mut(to_scales.storage_mut::<u32>());
+    let to_halves: &mut [u16] = bytemuck::cast_slice_mut(to_scales.storage_mut::<u32>());
     for head in 0..target.batch * target.heads {
         for (i, row) in rows.iter().enumerate() {
             let (from_row, to_row) =
