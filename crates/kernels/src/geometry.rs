@@ -25,12 +25,12 @@ pub struct LayerGeometry {
     pub kv_heads: usize,
     /// `D`: values in one head's key or value.
     pub head_dim: usize,
-    /// How keys were rotated by their position; `None` where the model does it otherwise.
+    /// How keys were rotated by their position; `None` for other position embeddings.
     pub rope: Option<Rope>,
 }
 
-/// Rotary position embedding (Su et al. 2021) in halves, as Llama has it: value `i` and value
-/// `i + D/2` turn together.
+/// Rotary position embedding (Su et al. 2021) as Llama has it: value `i` and value `i + D/2` are
+/// a pair and rotate together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
     /// Angle per position of each of the `D/2` pairs, in radians.

@@ -1,11 +1,11 @@
 //! Uniform codes of 2, 3, 4, 6 or 8 bits in groups of 32, 64 or 128: `a4g64`, `s4g128`, `m4g64`.
 //!
 //! `a` is asymmetric: `scale = (max - min) / (2^b - 1)`, `code = round((x - min) / scale)`, half to
-//! even, clamped, as KIVI's `quant` has it with `torch.round` and `clamp`. `s` is symmetric about 0:
-//! `scale = max|x| / (2^(b-1) - 1)`, codes from `-(2^(b-1) - 1)`, as QuaRot's symmetric quantiser.
+//! even, clamped, as KIVI's `quant` with `torch.round` and `clamp`. `s` is symmetric about 0:
+//! `scale = absmax / (2^(b-1) - 1)`, codes from `-(2^(b-1) - 1)`, as QuaRot's symmetric quantiser.
 //! A clip ratio, `a4g64c0.95`, shrinks the range before it is divided, as QuaRot does (0.95 for its
-//! caches); what lies outside takes the outermost code. `m` is mlx's `mx.quantize`, bit for bit: the
-//! end of the range that is farther from 0 is met exactly, and the scale is moved so that 0 is too.
+//! caches); values outside take the outermost code. `m` is mlx's `mx.quantize`, bit for bit: the
+//! end of the range that is farther from 0 is exact, and the scale is adjusted so that 0 is too.
 //!
 //! Deviation: KIVI and QuaRot compute in the model's f16; here the range is taken in f32, and codes
 //! are made with the scale and minimum as they are stored, rounded to f16.
@@ -17,14 +17,14 @@ use half::f16;
 use super::bits::{WIDTHS, decode_codes, pack, unpack, with_bits};
 use super::{BlockLayout, CodeMeaning, Format, FormatFamily, MAX_BLOCK, Packing};
 
-/// How a range becomes a scale and an offset.
+/// How scale and offset follow from the values of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
     /// From minimum to maximum: KIVI, QuaRot.
     MinMax,
     /// Symmetric about zero: QuaRot.
     Symmetric,
-    /// mlx's: the farther end and zero are met exactly.
+    /// mlx: the farther end and zero are exact.
     Mlx,
 }
 
@@ -201,7 +201,9 @@ impl Format for Group {
         };
         Some(format!(
             "const BITS: u32 = {}u;\nconst TOP: f32 = {:?};\nconst CLIP: f32 = {:?};\n\
-             const MIN_MAX: u32 = 0u;\nconst SYMMETRIC: u32 = 1u;\nconst MLX: u32 = 2u;\nconst RANGE: u32 = {range};\n{}{}",
+             const MIN_MAX: u32 = 0u;\nconst SYMMETRIC: u32 = 1u;\n\
+             const MLX: u32 = 2u;\n\
+             const RANGE: u32 = {range};\n{}{}",
             self.bits,
             self.top(),
             self.clip,

@@ -1,4 +1,4 @@
-//! 4 bits, symmetric about a signed peak, blocks of 32, f16 scale: 4.5 bits per value.
+//! 4 bits, symmetric, scaled by the signed absmax, blocks of 32, f16 scale: 4.5 bits per value.
 //!
 //! Source: ggml's `quantize_row_q4_0_ref`. The scale is the value of largest magnitude over -8, so
 //! that this value has code 0; the other side clips at 15.

@@ -1,4 +1,5 @@
-//! 4 bits between the block's minimum and maximum, blocks of 32, f16 scale and minimum: 5 bits per value.
+//! 4 bits from the minimum to the maximum of a block of 32, f16 scale and minimum: 5 bits per
+//! value.
 //!
 //! Source: ggml's `quantize_row_q4_1_ref`.
 

@@ -1,4 +1,4 @@
-//! 5 bits, symmetric about a signed peak, blocks of 32, f16 scale: 5.5 bits per value.
+//! 5 bits, symmetric, scaled by the signed absmax, blocks of 32, f16 scale: 5.5 bits per value.
 //!
 //! Source: ggml's `quantize_row_q5_0_ref`. The scale is the value of largest magnitude over -16, so
 //! that this value has code 0; the other side clips at 31.

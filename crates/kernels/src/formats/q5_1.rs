@@ -1,4 +1,5 @@
-//! 5 bits between the block's minimum and maximum, blocks of 32, f16 scale and minimum: 6 bits per value.
+//! 5 bits from the minimum to the maximum of a block of 32, f16 scale and minimum: 6 bits per
+//! value.
 //!
 //! Source: ggml's `quantize_row_q5_1_ref`.
 

@@ -1,5 +1,5 @@
-//! From the fused projection to heads: queries and keys turned by RoPE (Su et al. 2021), values as
-//! they are. Pairs are `(i, i + D/2)`, as in Hugging Face's checkpoints.
+//! From the fused projection to heads: queries and keys rotated by RoPE (Su et al. 2021), values
+//! unchanged. Pairs are `(i, i + D/2)`, as in Hugging Face's checkpoints.
 
 use crate::device::is_cpu;
 use crate::wide;
@@ -44,8 +44,8 @@ pub fn split_heads(qkv: Tensor<2>, shape: HeadShape, angles: &Angles) -> [Tensor
     if is_cpu(&device) {
         let qkv = dense(qkv);
         let heads = query_heads + 2 * kv_heads;
-        return parts.map(|(first, count, turn)| {
-            let angles = turn.then_some(angles);
+        return parts.map(|(first, count, rotates)| {
+            let angles = rotates.then_some(angles);
             let out = split_cpu(f32s(&qkv), heads, first, count, (b, s, d), angles);
             from_f32s(out, [b, count, s, d], &device)
         });
@@ -55,10 +55,10 @@ pub fn split_heads(qkv: Tensor<2>, shape: HeadShape, angles: &Angles) -> [Tensor
             .unsqueeze::<4>()
     };
     let (cos, sin) = (table(&angles.cos), table(&angles.sin));
-    parts.map(|(first, count, turn)| {
+    parts.map(|(first, count, rotates)| {
         let x =
             qkv.clone().narrow(1, first * d, count * d).reshape([b, s, count, d]).swap_dims(1, 2);
-        if !turn {
+        if !rotates {
             return x;
         }
         let (x1, x2) = (x.clone().narrow(3, 0, d / 2), x.narrow(3, d / 2, d / 2));
@@ -80,14 +80,14 @@ fn split_cpu(
     out.par_chunks_exact_mut(s * d).enumerate().for_each(|(i, rows)| {
         let (sequence, head) = (i / count, first + i % count);
         let from = (sequence * s * heads + head) * d;
-        turn(rows, &qkv[from..], (heads * d, d), angles);
+        rotate(rows, &qkv[from..], (heads * d, d), angles);
     });
     out
 }
 
 wide! {
-    /// Rows of `d` values, `stride` apart, turned by their angles where there are any.
-    fn turn<'a>(
+    /// Rows of `d` values, `stride` apart, rotated by their angles where there are any.
+    fn rotate<'a>(
         rows: &'a mut [f32],
         x: &'a [f32],
         sizes: (usize, usize),

@@ -7,16 +7,16 @@ use crate::device::MatrixUnits;
 use crate::formats::Format;
 use crate::wgsl::{PRELUDE, constants, unroll};
 
-/// Subgroups of a workgroup: as many as there are tiles of scores where it has the most rows.
+/// Subgroups of a workgroup: as many as there are tiles of scores for the most rows.
 const SUBGROUPS: usize = 4;
 
-/// Up to so many rows, f32 on vectors is as fast: a decoded value serves too few of them.
+/// Up to so many rows, f32 on vectors is as fast: too few rows share a decoded value.
 const FEW: usize = 8;
 
 /// Workgroup memory of the GPUs that have matrix units.
 const SHARED: usize = 32 << 10;
 
-/// How a workgroup is cut.
+/// How the work of a workgroup is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Units {
     units: MatrixUnits,
@@ -37,12 +37,12 @@ impl Units {
         self.rows.next_multiple_of(self.units.tile)
     }
 
-    /// Invocations that share a row's softmax.
+    /// Invocations that share the softmax of a row.
     fn sharers(self) -> usize {
         (self.group() / self.rows).min(self.units.lanes).min(self.step())
     }
 
-    /// Scores from one row to the next: rows that a subgroup reads at a time lie in banks of their own.
+    /// Scores from one row to the next: rows that a subgroup reads at a time lie in different banks.
     fn score_row(self) -> usize {
         self.step() + self.sharers().clamp(4, 16)
     }
@@ -51,7 +51,8 @@ impl Units {
         (self.padded() * self.score_row()).max(SUBGROUPS * self.units.tile * self.units.tile)
     }
 
-    /// Vectors of a row of a tile, with 16 bytes between rows, so that matrices are read without conflicts.
+    /// Vectors of a row of a tile, with 16 bytes between rows, so that matrices are read without bank
+    /// conflicts.
     fn row(head_dim: usize) -> usize {
         head_dim / 4 + 2
     }

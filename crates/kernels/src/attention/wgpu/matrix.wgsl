@@ -6,15 +6,15 @@
 // share the T by T tiles of scores and of sums; each keeps its tiles of the queries and of the sums in
 // registers. SHARERS neighbouring invocations share the softmax of a row.
 //
-// What stands before this text: sizes (R: rows, padded to whole tiles; ROW, WEIGHT_ROW: vectors of a row of
-// the tile and of the weights; SCORE_ROW: scores of a row; SCORES, HALVES: sizes of the buffers; EIGHTS: of an
-// invocation, the LAST of them; SHARE: tokens of a sharer; OWN: tiles of sums of a subgroup), the types Left, Right and Sum,
+// Declared before this text: sizes (R: rows, padded to whole tiles; ROW, WEIGHT_ROW: vectors of a row of
+// the tile and of the weights; SCORE_ROW: scores of a row; SCORES, HALVES: sizes of the buffers; EIGHTS: groups of eight
+// channels of an invocation, LAST: the last of all; SHARE: tokens of a sharer; OWN: tiles of sums of a subgroup), the types Left, Right and Sum,
 // split.wgsl, bindings 1 to 4 and, for each side, load, halves and channel_at.
 @group(0) @binding(0) var<storage, read_write> queries: array<f32>;         // [HEADS, rows, D]
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;            // [HEADS, parts, rows, D]
 
-const LIFT: f32 = 6.0;                       // weights are e^6 times as large, so that f16 holds small ones,
-const SLACK: f32 = 4.0;                      // and may grow by e^4 before the sums are scaled anew
+const LOG_SHIFT: f32 = 6.0;                       // weights are e^6 times as large, so that f16 holds small ones,
+const SLACK: f32 = 4.0;                      // and may grow by e^4 before the sums are rescaled
 
 // One variable that begins with vectors of f32, so that every matrix begins at a multiple of 16 bytes.
 struct Work {
@@ -54,8 +54,8 @@ fn main(
         }
         work.halves[row * ROW + at / 4u][at % 4u] = f16(loaded * job.scale);
     }
-    // Tokens that no row of this block reads are not looked at. What this invocation's row reads of this
-    // page: so many tokens from one on.
+    // Tokens that no row of this block reads are skipped. The tokens of this page that this
+    // invocation's row reads: a first one and a count.
     let share = lane % SHARERS;
     let own_row = (subgroup * LANES + lane) / SHARERS;
     let visible = select(vec2<u32>(0u, 0u), reads(first_row + own_row, job.rows, job.steps), own_row < ROWS);
@@ -79,7 +79,7 @@ fn main(
     var sum: array<Sum, OWN>;
     workgroupBarrier();
 
-    // Pages hold whole chunks of tokens, so what is loaded behind the last one is there, and masked.
+    // Pages hold whole chunks of tokens, so loads behind the last token stay in the page, and are masked.
     for (var start = begin; start < end; start += CHUNK) {
         for (var o = 0u; o < EIGHTS; o++) {
             let i = min(o * GROUP + local, LAST);
@@ -100,7 +100,7 @@ fn main(
             score = coopMultiplyAdd(query[k], right, score);
         }
         coopStoreT(score, &work.scores[score_row * SCORE_ROW + score_token], SCORE_ROW);
-        // The next keys are on their way while these are dealt with; behind the last ones are none.
+        // The next keys are loaded while these are computed with; after the last ones, the first again.
         let next = select(begin, start + CHUNK, start + CHUNK < end);
         for (var o = 0u; o < EIGHTS; o++) {
             let i = min(o * GROUP + local, LAST);
@@ -108,7 +108,7 @@ fn main(
         }
         workgroupBarrier();
 
-        // The online softmax. Sums are scaled anew only where a score passes the largest one by SLACK.
+        // The online softmax. Sums are rescaled only where a score exceeds the largest one by SLACK.
         var scores: array<f32, SHARE>;
         var highest = NOTHING;
         for (var p = 0u; p < SHARE; p++) {
@@ -125,7 +125,7 @@ fn main(
             work.raised = 1u;
         }
         for (var p = 0u; p < SHARE; p++) {
-            let weight = f16(exp(scores[p] - (largest - LIFT)));
+            let weight = f16(exp(scores[p] - (largest - LOG_SHIFT)));
             let token = p * SHARERS + share;
             work.halves[CHUNK * ROW + own_row * WEIGHT_ROW + token / 4u][token % 4u] = weight;
             total += f32(weight);
@@ -139,7 +139,7 @@ fn main(
             work.halves[at + 1u] = halves.high;
         }
         workgroupBarrier();
-        // A loop of at most one round: under an `if`, compilers want to see that it is the same for all.
+        // A loop of at most one iteration: compilers accept barriers in an `if` only under uniform control flow.
         for (var scaled = false; !scaled; scaled = true) {
             if (work.raised == 0u) { break; }
             for (var s = 0u; s < OWN; s++) {
@@ -170,7 +170,7 @@ fn main(
 
     for (var bit = 0u; bit < SHARER_BITS; bit++) { total += subgroupShuffleXor(total, 1u << bit); }
     if (share == 0u && own_row < ROWS && first_row + own_row < job.rows) {
-        states[(head * job.parts + job.part) * job.rows + first_row + own_row] = vec2<f32>(largest - LIFT, total);
+        states[(head * job.parts + job.part) * job.rows + first_row + own_row] = vec2<f32>(largest - LOG_SHIFT, total);
     }
     for (var s = 0u; s < OWN; s++) {
         let tile = min(s * SUBGROUPS + subgroup, R / T * HEAD_TILES - 1u);

@@ -2,13 +2,13 @@
 // of the values, the largest score and the sum of the weights, for merge.wgsl.
 // Workgroup (x, y, z): split, block of rows, sequence and key-value head.
 //
-// LANES neighbouring invocations share a token: each decodes EIGHTS times eight of its channels and
+// LANES neighbouring invocations share a token: each decodes EIGHTS groups of eight of its channels and
 // multiplies them with all rows, so that a packed word is read once and no unpacked value leaves the
 // registers. Only scores and weights go through workgroup memory.
 //
-// What stands before this text: the sizes (R4: vectors of rows; CLUSTERS: tokens at a time; HALVES:
-// vectors of channels of an invocation; TOGETHER: rows that the scratch holds at the end), split.wgsl, bindings 1 to 4 (codes and scales of keys and values), and
-// for each side load, which fetches the packed eight of a row, decode, and channel, where its values belong.
+// Declared before this text: the sizes (R4: vectors of rows; CLUSTERS: tokens at a time; HALVES:
+// vectors of channels of an invocation; TOGETHER: rows that the scratch holds at the end), split.wgsl,
+// bindings 1 to 4 (codes and scales of keys and values), and for each side load, which fetches a packed group of eight, decode, and channel, where its values belong.
 @group(0) @binding(0) var<storage, read_write> queries: array<vec4<f32>>;   // [HEADS, rows, D / 4]
 @group(0) @binding(5) var<storage, read_write> sums: array<vec4<f32>>;      // [HEADS, parts, rows, D / 4]
 
@@ -17,7 +17,7 @@ var<workgroup> query: array<vec4<f32>, R * HALVES * LANES>;
 var<workgroup> scratch: array<vec4<f32>, SCRATCH>;            // [U, R4, GROUP], at the end partial sums
 var<workgroup> weights: array<vec4<f32>, CLUSTERS * (U + 1) * R4>;
 
-// An invocation's eights; lanes behind the last one read it again, with queries of zero.
+// An invocation's groups of eight; lanes beyond the last one read it again, with queries of zero.
 fn eight_of(lane: u32, o: u32) -> u32 { return min(lane + o * LANES, HEAD_DIM / 8u - 1u); }
 
 @compute @workgroup_size(GROUP)
@@ -41,16 +41,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         query[i] = loaded;
     }
-    // Tokens that no row of this block reads are not looked at.
+    // Tokens that no row of this block reads are skipped.
     var limit = 0u;
     for (var r = 0u; r < R; r++) { limit = max(limit, reads(first_row + r, job.rows, job.steps).y); }
     let begin = group.x * job.split;
     let end = min(min(begin + job.split, job.tokens), max(limit, job.first_token) - job.first_token);
-    // What the own row reads of this page: so many tokens from one on.
+    // The tokens of this page that the own row reads: a first one and a count.
     let own_first = max(visible.x, job.first_token) - job.first_token;
     let own_count = max(min(end, max(visible.y, job.first_token) - job.first_token), own_first) - own_first;
 
-    // Pages hold whole steps of tokens, so what is loaded behind the last one is there, and masked.
+    // Pages hold whole steps of tokens, so loads behind the last token stay in the page, and are masked.
     let first = head * job.capacity;
 
     var largest = LOWEST;
@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var o = 0u; o < EIGHTS; o++) { values[u * EIGHTS + o] = value_load(row, eight_of(lane, o)); }
         }
 
-        // What this invocation's channels give to the scores of U tokens.
+        // What this invocation's channels add to the scores of U tokens.
         var score: array<f32, U * R>;
         for (var i = 0u; i < U * R; i++) { score[i] = 0.0; }
         for (var o = 0u; o < EIGHTS; o++) {
@@ -102,7 +102,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     vec4<f32>(score[at], score[at + 1u], score[at + 2u], score[at + 3u]);
             }
         }
-        // The next keys are on their way while these are dealt with; behind the last ones are none.
+        // The next keys are loaded while these are computed with; after the last ones, the first again.
         let next = select(begin, start + U * CLUSTERS, start + U * CLUSTERS < end);
         for (var u = 0u; u < U; u++) {
             let row = first + next + u * CLUSTERS + cluster;
@@ -110,8 +110,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
 
-        // The online softmax of one row and this cluster's tokens. Where neighbours begin to add is
-        // shifted so that no two of them meet in one bank of workgroup memory.
+        // The online softmax of one row and this cluster's tokens. Neighbours begin to add at different
+        // places, so that there are no bank conflicts.
         var weight: array<f32, U>;
         var highest = largest;
         for (var u = 0u; u < U; u++) {
@@ -163,7 +163,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 
-    // The clusters' answers become one: their maxima and sums of weights first.
+    // The clusters are merged: their maxima and sums of weights first.
     workgroupBarrier();
     if (lane < R) { scratch[cluster * R + own] = vec4<f32>(largest, total, 0.0, 0.0); }
     workgroupBarrier();

@@ -1,4 +1,4 @@
-//! Which program reads a pair of sides: planned and checked once, when a cache is made.
+//! Which program reads a pair of sides: chosen and compiled once, when a cache is made.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::formats::{F32, Format};
 use crate::paged::{Axis, Side};
 use crate::wgsl::Program;
 
-/// A program that reads a KV split: how its workgroups are cut, and its text.
+/// A program that reads a KV split: how it divides the work, and its text.
 pub(super) trait Plan {
     /// Query rows of a workgroup.
     fn rows(&self) -> usize;

@@ -1,4 +1,4 @@
-// What both programs that read a split of the cache have in common.
+// Shared by the programs that read a KV split.
 @group(0) @binding(6) var<storage, read_write> states: array<vec2<f32>>;    // [HEADS, parts, rows]
 @group(0) @binding(7) var<storage, read_write> info: array<u32>;
 
@@ -15,7 +15,7 @@ fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
     return vec2<u32>(info[at], info[at + 1u]);
 }
 
-// What a workgroup is to do, as the host wrote it.
+// The work of a workgroup, as the host wrote it.
 struct Job {
     first_token: u32,       // of the page
     tokens: u32,            // that the page holds

@@ -6,13 +6,13 @@
 // invocation has four rows by SHARE tokens, of the sums eight rows by WIDE vectors of channels: so each
 // value that it loads is multiplied several times. Two invocations share the softmax of a row.
 //
-// What stands before this text: the sizes (D4: vectors of a row; EIGHTS: of an invocation, the LAST of
-// them), split.wgsl, bindings 1 to 4 and, for each side, load, decode and channel.
+// Declared before this text: the sizes (D4: vectors of a row; EIGHTS: groups of eight
+// channels of an invocation, LAST: the last of all), split.wgsl, bindings 1 to 4 and, for each side, load, decode and channel.
 @group(0) @binding(0) var<storage, read_write> queries: array<vec4<f32>>;   // [HEADS, rows, D4]
 @group(0) @binding(5) var<storage, read_write> sums: array<vec4<f32>>;      // [HEADS, parts, rows, D4]
 
-// Where neighbours read one column of several rows, vectors of a row trade places, so that no two of
-// them meet in one bank of workgroup memory.
+// Vectors of a row are swizzled, so that neighbours that read one column of several rows have no bank
+// conflicts.
 var<workgroup> tile: array<vec4<f32>, CHUNK * D4>;          // [CHUNK, D4]: keys, then values
 var<workgroup> weights: array<vec4<f32>, CHUNK * R / 4>;    // [CHUNK, R / 4]: scores, then weights
 var<workgroup> keeps: array<vec4<f32>, R / 4>;
@@ -46,7 +46,7 @@ fn main(
         atomicMax(&bounds[1], visible.y);
     }
     workgroupBarrier();
-    // Tokens that no row of this block reads are not looked at.
+    // Tokens that no row of this block reads are skipped.
     let lowest = max(min(atomicLoad(&bounds[0]), job.first_token + job.tokens), job.first_token) - job.first_token;
     let limit = max(atomicLoad(&bounds[1]), job.first_token) - job.first_token;
     let begin = max(group.x * job.split, lowest / CHUNK * CHUNK);
@@ -54,7 +54,7 @@ fn main(
     let own_first = max(visible.x, job.first_token) - job.first_token;
     let own_count = max(min(end, max(visible.y, job.first_token) - job.first_token), own_first) - own_first;
 
-    // Rows that are not there are read from the last, and masked.
+    // Rows beyond the last read the last one, and are masked.
     var query: array<u32, 4>;
     for (var r = 0u; r < 4u; r++) {
         query[r] = (head * job.rows + min(first_row + 4u * score_rows + r, job.rows - 1u)) * D4;
@@ -69,7 +69,7 @@ fn main(
         let i = min(o * GROUP + local, LAST);
         keys[o] = key_load(first + min(begin, job.tokens - 1u) / CHUNK * CHUNK + i / (D4 / 2u), i % (D4 / 2u));
     }
-    // Pages hold whole chunks of tokens, so what is loaded behind the last one is there, and masked.
+    // Pages hold whole chunks of tokens, so loads behind the last token stay in the page, and are masked.
     for (var start = begin; start < end; start += CHUNK) {
         for (var o = 0u; o < EIGHTS; o++) {
             let i = min(o * GROUP + local, LAST);
@@ -106,7 +106,7 @@ fn main(
         for (var j = 0u; j < SHARE; j++) {
             weights[(score_token + 8u * j) * (R / 4u) + (score_rows ^ score_token)] = score[j] * job.scale;
         }
-        // The next keys are on their way while these are dealt with; behind the last ones are none.
+        // The next keys are loaded while these are computed with; after the last ones, the first again.
         let next = select(begin, start + CHUNK, start + CHUNK < end);
         for (var o = 0u; o < EIGHTS; o++) {
             let i = min(o * GROUP + local, LAST);
@@ -114,7 +114,7 @@ fn main(
         }
         workgroupBarrier();
 
-        // The online softmax: both invocations of a row look for the largest score, and each has half of
+        // The online softmax: both invocations of a row find the largest score, and each computes half of
         // the weights.
         var raw: array<f32, CHUNK / 2>;
         var highest = largest;

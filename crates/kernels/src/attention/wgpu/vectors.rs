@@ -1,5 +1,4 @@
-//! The program of attention in f32 that keeps everything in registers: for decode, and for prompts of
-//! most heads.
+//! Attention in f32 that keeps everything in registers: for decode, and for prompts of most heads.
 
 use super::reader::Plan;
 use super::side::in_f32;
@@ -17,7 +16,7 @@ const SUMS: usize = 24;
 /// Workgroup memory that every WebGPU adapter has.
 const SHARED: usize = 16 << 10;
 
-/// How a workgroup is cut.
+/// How the work of a workgroup is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Vectors {
     /// Query rows.
@@ -65,7 +64,7 @@ impl Vectors {
         (1 << (TOKENS * self.rows / 4 / self.halves()).max(1).ilog2()).min(self.rows)
     }
 
-    /// Vectors that scores, and in the end sums, are exchanged in.
+    /// Vectors of workgroup memory for the exchange of scores, and of sums at the end.
     fn scratch(self) -> usize {
         (TOKENS * self.rows / 4).max(self.together() * self.halves()) * GROUP
     }
