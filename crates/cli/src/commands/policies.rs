@@ -54,7 +54,7 @@ fn all(registry: &Registry) -> anyhow::Result<()> {
     write_out(
         "\
 Two formats make a policy: <key format>:<value format>, such as q8_0:a4g64.
-Methods take settings: name(setting=value;…), such as h2o(budget=0.5;policy=k8v4); a first value
+Methods take settings: name(setting=value;…), such as h2o(ratio=0.5;policy=k8v4); a first value
 without a name is the inner policy: window(k4v4).
 Layers and heads can have their own: base[selector=policy;…], such as k8v4[first 2=fp16;5.0=k8v8].
 FILE.toml stands for what it says: method = \"…\" and settings. Each may stand in the others.

@@ -104,10 +104,12 @@ fn kvsplit_flags_mean_policies() {
 
 #[test]
 fn a_pair_is_the_policy_that_is_named_after_it() {
-    let records = records(&["--policy", "k8v4,q8_0:q4_0", "--baseline", "k8v4"]);
-    assert_eq!(records[0]["nll"], records[1]["nll"]);
-    assert_eq!(records[1]["delta_nll"], 0.0);
-    assert_eq!(records[1]["baseline"], "k8v4");
+    let [named, pair] = ["k8v4", "q8_0:q4_0"].map(|name| records(&["--policy", name]).remove(0));
+    assert_eq!(named["nll"], pair["nll"]);
+    assert_eq!(named["policy_config"], pair["policy_config"]);
+    let both = records(&["--policy", "k8v4,q8_0:q4_0", "--baseline", "q8_0:q4_0"]);
+    assert_eq!(both.len(), 1, "one policy is measured once");
+    assert_eq!((&both[0]["policy"], &both[0]["delta_nll"]), (&"q8_0:q4_0".into(), &0.0.into()));
 }
 
 #[test]

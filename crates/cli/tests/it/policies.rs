@@ -158,7 +158,7 @@ fn broken_settings_are_reported_with_the_fix() {
         ("windw(recent=4)".to_owned(), "window"),
         ("window(recent=four)".to_owned(), "invalid type"),
         ("window(policy=h2o)".to_owned(), "evicts"),
-        ("h2o(budget=1.5)".to_owned(), "above 0 and at most 1"),
+        ("h2o(keep=1.5)".to_owned(), "more than 0, and at most 1"),
         ("h2o(policy=kivi-2)".to_owned(), "k8v4"),
         ("kivi(k4v4)".to_owned(), "no inner policy"),
         ("a5g64:q8_0".to_owned(), "choose 2, 3, 4, 6 or 8"),
@@ -272,7 +272,7 @@ fn a_new_crate_compiles_keeps_its_contract_and_evaluates() {
     let tests = cargo(&["test", "--test", "contract"], &[]);
     assert!(tests.contains("3 passed"), "{tests}");
     let eval = ["--", "eval", "--backend", "cpu", "--chunks", "2", "--ctx", "128"];
-    let policies = ["--policy", "fp16,int8:q4_0,value-norm(budget=40),clipped", "--format", "csv"];
+    let policies = ["--policy", "fp16,int8:q4_0,value-norm(tokens=40),clipped", "--format", "csv"];
     let table = cargo(&["run"], &[&eval[..], &policies].concat());
     assert_eq!(table.lines().count(), 5, "{table}");
 }

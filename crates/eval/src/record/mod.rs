@@ -236,6 +236,7 @@ pub(crate) mod tests {
         let text = include_str!("../../tests/goldens/record.json");
         let mut record: Record = serde_json::from_str(text).expect("a record of this schema");
         record.cell.policy = policy.to_owned();
+        record.cell.policy_config = format!("settings of {policy}");
         record
     }
 
@@ -253,6 +254,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_baseline_is_known_by_its_settings() {
+        let mut record = record("fp16");
+        let comparison = record.comparison.as_mut().expect("a comparison");
+        assert_eq!((comparison.baseline.as_str(), &comparison.baseline_config), ("fp16", &None));
+        assert!(record.is_baseline(), "a record of an earlier version");
+        let own = record.cell.policy_config.clone();
+        for (config, is_baseline) in [(own, true), ("of another fp16".to_owned(), false)] {
+            let comparison = record.comparison.as_mut().expect("a comparison");
+            comparison.baseline_config = Some(config);
+            assert_eq!(record.is_baseline(), is_baseline);
+        }
+    }
+
+    #[test]
     fn the_key_is_about_content() {
         let record = record("k8v4");
         let mut other = record.clone();
@@ -260,6 +275,9 @@ pub(crate) mod tests {
         assert_eq!(record.key().expect("a key"), other.key().expect("a key"));
         other.cell.policy = "another name".to_owned();
         assert_eq!(record.key().expect("a key"), other.key().expect("a key"));
+        other.cell.policy_config = "other settings".to_owned();
+        assert_ne!(record.key().expect("a key"), other.key().expect("a key"));
+        other.cell = record.cell.clone();
         other.cell.seed += 1;
         assert_ne!(record.key().expect("a key"), other.key().expect("a key"));
     }

@@ -20,8 +20,8 @@ impl Registry {
         self.build(&name.parse()?)
     }
 
-    /// The policy of a tree. It is called as the tree prints, or by the name in the file that it is,
-    /// and its settings are the canonical form.
+    /// The policy of a tree. It is called as the tree prints, or by the name in the file that it
+    /// is, and its settings are the canonical form.
     ///
     /// # Errors
     /// As [`policy`](Self::policy), and when a file was not read or a method refuses its settings.

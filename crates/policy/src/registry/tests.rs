@@ -117,7 +117,6 @@ fn wrong_settings_are_pointed_at() {
         ("window(k4v4;policy=k8v8)", "            ^^^^^^ 'policy' is given twice"),
         ("window(recent=four)", "              ^^^^ invalid type: string \"four\""),
         ("window(sinks=1;recent=-4)", "                      ^^ invalid value"),
-        ("h2o(budget=1.5)", "           ^^^ a share of 1.5 is not above 0"),
         ("window(policy=5)", "              ^ 5 is no policy"),
         ("window(rotate(k4v5x))", "              ^^^^^ unknown policy 'k4v5x'"),
         ("window(mine.toml)", "       ^^^^^^^^^ policy file mine.toml: it was not read"),

@@ -174,7 +174,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// Calls `f` for every policy of a tree, the outer before the inner. What a file says is inside too.
+/// Calls `f` for every policy of a tree, the outer before the inner. What a file says is inside.
 fn visit(
     spec: &mut PolicySpec,
     f: &mut dyn FnMut(&mut PolicySpec) -> Result<(), PolicyError>,

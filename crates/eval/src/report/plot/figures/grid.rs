@@ -70,3 +70,24 @@ impl Figure for Grid {
         map.draw().map(Some)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::record;
+
+    #[test]
+    fn pairs_are_read_in_both_forms_and_nothing_else_is() {
+        let mut record = record("k8v4");
+        for (config, pair) in [
+            ("q8_0:q4_0", Some(("q8_0", "q4_0"))),
+            ("keys q8_0, values a4g64", Some(("q8_0", "a4g64"))),
+            ("q8_0:q4_0[0=f16:f16]", None),
+            ("rotate(keys=true;policy=q4_0:q4_0)", None),
+            ("keys f16, values f16; 0: keys f16, values q4_0", None),
+        ] {
+            record.cell.policy_config = config.to_owned();
+            assert_eq!(formats(&record), pair, "{config}");
+        }
+    }
+}
