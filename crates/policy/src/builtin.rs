@@ -2,8 +2,8 @@
 
 use kvr_kernels::formats;
 
+use crate::Method;
 use crate::evict::{Compress, Evict};
-use crate::method::Method;
 use crate::methods::evict::{AdaKv, H2o, Knorm, SnapKv, StreamingLlm, Tova};
 use crate::methods::mixed::Adaptive;
 use crate::methods::quantise::{Formats, Kivi, KvQuant};

@@ -6,7 +6,8 @@ use burn::Tensor;
 use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::{DType, Device, Int};
 
-use super::ops::{CacheOps, Coding, Move};
+use super::gather::Move;
+use super::ops::{CacheOps, Coding};
 use super::programs::PagePrograms;
 use super::shape::buffer_bytes;
 use super::{PAGE_TOKENS, PageShape};

@@ -9,11 +9,11 @@ use super::PageShape;
 
 /// Rows to copy from one page to another of the same format.
 #[derive(Debug, Clone)]
-pub(super) struct Move {
+pub(in crate::paged) struct Move {
     /// The rows of the source, in their order in the target.
-    pub(super) rows: Arc<[u32]>,
+    pub(in crate::paged) rows: Arc<[u32]>,
     /// The row of the target that the first of them becomes.
-    pub(super) at: usize,
+    pub(in crate::paged) at: usize,
     /// Source and target; they differ in capacity at most.
-    pub(super) shapes: (PageShape, PageShape),
+    pub(in crate::paged) shapes: (PageShape, PageShape),
 }
