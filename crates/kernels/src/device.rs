@@ -39,8 +39,8 @@ pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_))
 }
 
-/// Matrix units of a GPU, such as tensor cores, that multiply f16 and add up in f32; wgpu calls them
-/// cooperative matrices.
+/// Matrix units of a GPU, such as tensor cores, that multiply f16 and add up in f32; wgpu calls
+/// them cooperative matrices.
 ///
 /// Attention on them rounds decoded rows, queries and weights to f16 (11 bits), and numbers beyond
 /// 65,504 to infinity. What a cache is given and stores does not change.
@@ -53,8 +53,8 @@ pub struct MatrixUnits {
 }
 
 impl MatrixUnits {
-    /// The matrix units of an adapter, where attention can use them: square matrices of 8 or 16, f16
-    /// in the shader, and subgroups of one size. Vulkan only: it was not tried on Metal.
+    /// The matrix units of an adapter, where attention can use them: square matrices of 8 or 16,
+    /// f16 in the shader, and subgroups of one size. Vulkan only: it was not tried on Metal.
     pub fn of(adapter: &wgpu::Adapter) -> Option<Self> {
         let needs = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
             | wgpu::Features::SHADER_F16

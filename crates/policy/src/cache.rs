@@ -42,8 +42,8 @@ pub trait LayerCache: Send {
         Ok(attention::reference(queries, &*self.view())?)
     }
 
-    /// Whether [`attend`](Self::attend) reads the cache as it is packed. Where it unpacks it tile by
-    /// tile, as the default does, records warn that speeds are not those of a fused kernel.
+    /// Whether [`attend`](Self::attend) reads the cache as it is packed. Where it unpacks it tile
+    /// by tile, as the default does, records warn that speeds are not those of a fused kernel.
     fn fused(&self) -> bool {
         false
     }

@@ -50,8 +50,8 @@ pub struct Promise {
     /// Steps of any size give the same outputs as token by token. A policy that does not promise
     /// this gets a warning in its records, because its numbers depend on the size of the steps.
     pub streaming_exact: bool,
-    /// A token reads the same from its append until it is dropped: nothing is packed again later, as
-    /// in windows. Policies that read a cache several times within a step need this.
+    /// A token reads the same from its append until it is dropped: nothing is packed again later,
+    /// as in windows. Policies that read a cache several times within a step need this.
     pub append_only: bool,
     /// It drops tokens when a prompt is complete, and never if it is told of no end.
     pub compresses_prompts: bool,

@@ -1,8 +1,8 @@
 //! A prompt that is complete: what a method that compresses prompts may see of it.
 //!
 //! This is how the field evicts: the prompt is processed with the full cache, scores are computed
-//! once, and later tokens read what was kept. A cache declares in [`Needs`] what it wants to see, so
-//! that nothing else is held.
+//! once, and later tokens read what was kept. A cache declares in [`Needs`] what it wants to see,
+//! so that nothing else is held.
 
 use burn::Tensor;
 use kvr_kernels::attention::{self, received};

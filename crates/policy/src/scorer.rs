@@ -89,7 +89,8 @@ pub struct Held<'a> {
     /// of this key-value head: sums to 1. Empty where the scorer does not need it, and where tokens
     /// were appended without queries.
     pub attention: &'a [f32],
-    /// The newest token's key after RoPE, unquantised, `[D]`; empty where the scorer does not need it.
+    /// The newest token's key after RoPE, unquantised, `[D]`; empty where the scorer does not need
+    /// it.
     pub key: &'a [f32],
     /// The newest token's value, unquantised, `[D]`; empty where the scorer does not need it.
     pub value: &'a [f32],

@@ -3,9 +3,9 @@
 //! Families: `nf4g64` is NormalFloat (Dettmers et al. 2023, QLoRA): centroids are quantiles of the
 //! normal distribution over [-1, 1], 0 among them, and the scale is the absmax of the group. The
 //! four-bit centroids are bitsandbytes' table; two and three bits follow its construction. `lm4g64`
-//! is the Lloyd-Max quantiser of the normal distribution (Max 1960), whose scale is the group's root
-//! mean square: what TurboQuant applies after a rotation. Calibrated codebooks (KVQuant) give their
-//! own centroids.
+//! is the Lloyd-Max quantiser of the normal distribution (Max 1960), whose scale is the group's
+//! root mean square: what TurboQuant applies after a rotation. Calibrated codebooks (KVQuant) give
+//! their own centroids.
 //!
 //! Deviation: scales are f16, bitsandbytes' are f32 or themselves quantised.
 

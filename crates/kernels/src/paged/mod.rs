@@ -125,7 +125,8 @@ impl Store {
         self.tokens = 0;
     }
 
-    /// Keeps the tokens at the indices `kept`, which ascend; packed rows are copied, not re-encoded.
+    /// Keeps the tokens at the indices `kept`, which ascend; packed rows are copied, not
+    /// re-encoded.
     ///
     /// # Errors
     /// When a side is per channel, or an index is not one of a token held.

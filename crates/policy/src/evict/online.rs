@@ -1,12 +1,14 @@
 //! Eviction by score while tokens come, around any policy of per-token formats.
 //!
 //! Once the budget is full, the tokens of lowest score are evicted after each token, and their
-//! memory is freed. Steps of any size are taken token by token, so a prompt reads and evicts just as
-//! generation does: each head of each sequence has a cache of its own. A budget given as a share is
-//! a share of the whole window or prompt, so nothing is evicted before that many tokens have come.
+//! memory is freed. Steps of any size are taken token by token, so a prompt reads and evicts just
+//! as generation does: each head of each sequence has a cache of its own. A budget given as a share
+//! is a share of the whole window or prompt, so nothing is evicted before that many tokens have
+//! come.
 //!
 //! The papers evict once, after a prompt that attended in full, and mostly keep all generated
-//! tokens; here the budget holds at every step. `--mode post-prefill` lets the prompt attend in full.
+//! tokens; here the budget holds at every step. `--mode post-prefill` lets the prompt attend in
+//! full.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! A cache in which every key-value head of every sequence holds tokens of its own.
 //!
 //! What evicting and adaptive policies share: heads hold different tokens, so each has its own
-//! stores; and what a query reads depends on the queries before it, so attention takes a step of any
-//! size token by token. The rest of the model runs over the whole step.
+//! stores; and what a query reads depends on the queries before it, so attention takes a step of
+//! any size token by token. The rest of the model runs over the whole step.
 
 use burn::Tensor;
 use kvr_kernels::{

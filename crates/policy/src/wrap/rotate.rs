@@ -1,9 +1,10 @@
 //! A Hadamard rotation around another policy: outlier channels are spread before quantisation.
 //!
-//! Sources: QuaRot (Ashkboos et al. 2024) rotates queries and keys after RoPE, and values; llama.cpp
-//! does it for quantised caches. Queries rotate with the keys, so scores do not change; the inverse
-//! is applied to the output of attention. The matrix is Sylvester's, of the largest power of two that
-//! divides head_dim, with `signs` multiplied by random signs first (as in QuIP# and TurboQuant).
+//! Sources: QuaRot (Ashkboos et al. 2024) rotates queries and keys after RoPE, and values;
+//! llama.cpp does it for quantised caches. Queries rotate with the keys, so scores do not change;
+//! the inverse is applied to the output of attention. The matrix is Sylvester's, of the largest
+//! power of two that divides head_dim, with `signs` multiplied by random signs first (as in QuIP#
+//! and TurboQuant).
 //!
 //! Deviation: QuaRot folds the rotation of values into the weights; here it is computed.
 

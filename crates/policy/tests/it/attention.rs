@@ -263,7 +263,7 @@ fn hard_numbers_and_masked_tiles_on_the_cpu_and_the_gpu() {
         let policy = Registry::builtin().policy("fp32").expect("built in");
         let (h, n) = (2, 600);
         let mut cache =
-            policy.layer(&geometry(1, 4, h, d), &Context::new(&device)).expect("a cache");
+            policy.layer(&geometry(1, 4, h, d), &Context::new(device)).expect("a cache");
         let mut keys = random(h * n * d, d, 41);
         keys[5 * d..6 * d].fill(40.0);
         keys[7 * d..300 * d].fill(0.25);

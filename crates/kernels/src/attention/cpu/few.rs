@@ -135,8 +135,8 @@ mod avx512 {
         unsafe { _mm512_loadu_ps(row.as_ptr().add(at)) }
     }
 
-    /// The sums of sixteen vectors, in order: neighbours are interleaved and added, four times, each
-    /// time over pieces twice as long.
+    /// The sums of sixteen vectors, in order: neighbours are interleaved and added, four times,
+    /// each time over pieces twice as long.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
     fn sums(v: [__m512; LANES]) -> __m512 {
@@ -185,8 +185,8 @@ mod avx512 {
         }
     }
 
-    /// Sixteen products at a time: `R` rows with `C` keys. The last row and the last key are repeated
-    /// where there are fewer.
+    /// Sixteen products at a time: `R` rows with `C` keys. The last row and the last key are
+    /// repeated where there are fewer.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
     fn tile<const R: usize, const C: usize>(

@@ -2,7 +2,8 @@
 //!
 //! Work is cut into tasks by sequence and key-value head, so that every page is decoded once for
 //! all the query heads that share it. Where there are fewer heads than threads, many queries are
-//! split by rows, and few queries (decode) by pages (a KV split), whose partial attention is merged.
+//! split by rows, and few queries (decode) by pages (a KV split), whose partial attention is
+//! merged.
 
 mod few;
 mod planes;

@@ -42,7 +42,8 @@ impl Units {
         (self.group() / self.rows).min(self.units.lanes).min(self.step())
     }
 
-    /// Scores from one row to the next: rows that a subgroup reads at a time lie in different banks.
+    /// Scores from one row to the next: rows that a subgroup reads at a time lie in different
+    /// banks.
     fn score_row(self) -> usize {
         self.step() + self.sharers().clamp(4, 16)
     }
@@ -51,8 +52,8 @@ impl Units {
         (self.padded() * self.score_row()).max(SUBGROUPS * self.units.tile * self.units.tile)
     }
 
-    /// Vectors of a row of a tile, with 16 bytes between rows, so that matrices are read without bank
-    /// conflicts.
+    /// Vectors of a row of a tile, with 16 bytes between rows, so that matrices are read without
+    /// bank conflicts.
     fn row(head_dim: usize) -> usize {
         head_dim / 4 + 2
     }

@@ -3,10 +3,11 @@
 //! Sources: LeanKV (Zhang et al. 2024, arXiv 2412.03131), which keeps tokens with 8-bit keys and
 //! 4-bit values, with 4-bit keys and 2-bit values, or not at all, by the attention that they
 //! receive; and KVSplit's road map ("dynamic precision based on token importance"). A new token is
-//! stored in high precision. While the bytes of a head exceed its budget, the cheapest loss per byte
-//! is taken: a token is demoted from high to low precision, or one of low precision is dropped. A
-//! token's score is the attention that it receives, an exponential moving average with a half-life
-//! of `half_life` queries; demoting it loses the share `demotion_loss` of its score, dropping it all.
+//! stored in high precision. While the bytes of a head exceed its budget, the cheapest loss per
+//! byte is taken: a token is demoted from high to low precision, or one of low precision is
+//! dropped. A token's score is the attention that it receives, an exponential moving average with a
+//! half-life of `half_life` queries; demoting it loses the share `demotion_loss` of its score,
+//! dropping it all.
 //!
 //! Deviations: LeanKV compares scores with thresholds calibrated for each model; here a budget of
 //! bytes decides, positions and scores included, which is a share of the whole window or prompt and

@@ -1,9 +1,10 @@
 //! KVQuant (Hooper et al. 2024, arXiv 2401.18079): calibrated codebooks, keys before RoPE.
 //!
-//! `kvr calibrate` runs a text through a model and writes, for each layer, the mean and the standard
-//! deviation of every key channel before RoPE, and two codebooks of least squared error: one for
-//! keys normalised with these, one for values over the absmax of their row. A key then needs no
-//! scale of its own, a row of values needs one. `outliers` values of each row are kept in f16.
+//! `kvr calibrate` runs a text through a model and writes, for each layer, the mean and the
+//! standard deviation of every key channel before RoPE, and two codebooks of least squared error:
+//! one for keys normalised with these, one for values over the absmax of their row. A key then
+//! needs no scale of its own, a row of values needs one. `outliers` values of each row are kept in
+//! f16.
 //!
 //! Deviations: centroids minimise the plain squared error, KVQuant weighs it by Fisher information;
 //! every row keeps the same number of outliers, where KVQuant thresholds per channel; its first
