@@ -1,11 +1,9 @@
 //! The geometry of the cache of one layer.
 
-use std::sync::Arc;
-
 use burn::Tensor;
-use burn::tensor::TensorData;
 
 use crate::error::KernelError;
+use crate::rope::Rope;
 
 /// What one layer's cache has to hold.
 ///
@@ -27,42 +25,8 @@ pub struct LayerGeometry {
     pub head_dim: usize,
     /// How keys were rotated by their position; `None` for other position embeddings.
     pub rope: Option<Rope>,
-}
-
-/// Rotary position embedding (Su et al. 2021) as Llama has it: value `i` and value `i + D/2` are
-/// a pair and rotate together.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rope {
-    /// Angle per position of each of the `D/2` pairs, in radians.
-    pub frequencies: Arc<[f32]>,
-}
-
-impl Rope {
-    /// Rotates rows `[B, H, S, D]` by their positions, of which the first is `first`.
-    pub fn rotate(&self, rows: Tensor<4>, first: usize) -> Tensor<4> {
-        self.apply(rows, first, 1.0)
-    }
-
-    /// The inverse of [`rotate`](Self::rotate): rows as they are before RoPE.
-    pub fn inverse(&self, rows: Tensor<4>, first: usize) -> Tensor<4> {
-        self.apply(rows, first, -1.0)
-    }
-
-    fn apply(&self, rows: Tensor<4>, first: usize, sign: f32) -> Tensor<4> {
-        let [_, _, s, d] = rows.dims();
-        let angles = (first..first + s)
-            .flat_map(|position| self.frequencies.iter().map(move |f| position as f32 * f));
-        let (sin, cos): (Vec<f32>, Vec<f32>) = angles.map(f32::sin_cos).unzip();
-        let table = |values: Vec<f32>| {
-            Tensor::<4>::from_data(TensorData::new(values, [1, 1, s, d / 2]), &rows.device())
-        };
-        let (sin, cos) = (table(sin) * sign, table(cos));
-        let low = rows.clone().narrow(3, 0, d / 2);
-        let high = rows.narrow(3, d / 2, d / 2);
-        let rotated =
-            [low.clone() * cos.clone() - high.clone() * sin.clone(), high * cos + low * sin];
-        Tensor::cat(rotated.into(), 3)
-    }
+    /// Tokens that a query reads at most, its own included (a sliding window); `None` is all.
+    pub window: Option<usize>,
 }
 
 impl LayerGeometry {

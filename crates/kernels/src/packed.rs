@@ -127,6 +127,7 @@ mod tests {
             kv_heads: 2,
             head_dim: 64,
             rope: None,
+            window: None,
         };
         let context = Context::new(&device);
         let sides = (Side::per_token(Arc::new(Q8_0)), Side::per_token(Arc::new(Q4_0)));

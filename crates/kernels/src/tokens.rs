@@ -54,13 +54,16 @@ pub struct Queries {
     pub visible: Vec<Range<usize>>,
     /// What scores are multiplied by before the softmax, usually `1/sqrt(D)`.
     pub scale: f32,
+    /// Scaled scores `x` become `cap · tanh(x / cap)` before the softmax (Gemma 2).
+    pub soft_cap: Option<f32>,
 }
 
 impl Queries {
     /// Queries of which the first is at `position` and each reads every token up to its own.
     pub fn causal(queries: Tensor<4>, position: usize, scale: f32) -> Self {
         let steps = queries.dims()[2];
-        Self { queries, visible: (0..steps).map(|i| 0..position + i + 1).collect(), scale }
+        let visible = (0..steps).map(|i| 0..position + i + 1).collect();
+        Self { queries, visible, scale, soft_cap: None }
     }
 
     /// The same queries over a part of the tokens, which are counted from its beginning.
@@ -72,6 +75,6 @@ impl Queries {
 
     /// The same queries over other tokens.
     pub fn over(&self, visible: Vec<Range<usize>>) -> Self {
-        Self { queries: self.queries.clone(), visible, scale: self.scale }
+        Self { queries: self.queries.clone(), visible, ..*self }
     }
 }

@@ -2,49 +2,55 @@
 //!
 //! Source: the `config.json` of each repository on the Hugging Face hub.
 
-use crate::decoder::rope::RopeScaling;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::families::{self, Family};
 use crate::spec::{Geometry, ModelSpec};
 
-/// Name, layers, query heads, key-value heads, head_dim, context, hidden, intermediate, vocabulary, RoPE base.
-type Row = (&'static str, [usize; 8], f64);
+/// By name, what kvr needs of each config.
+const FILE: &str = include_str!("../geometries.json");
 
-const TABLE: &[Row] = &[
-    ("tinyllama", [22, 32, 4, 64, 2048, 2048, 5632, 32_000], 1e4),
-    ("llama-2-7b", [32, 32, 32, 128, 4096, 4096, 11_008, 32_000], 1e4),
-    ("llama-3-8b", [32, 32, 8, 128, 8192, 4096, 14_336, 128_256], 5e5),
-    ("mistral-7b", [32, 32, 8, 128, 32_768, 4096, 14_336, 32_000], 1e4),
-    ("qwen2.5-7b", [28, 28, 4, 128, 32_768, 3584, 18_944, 152_064], 1e6),
-    ("phi-3-mini", [32, 32, 32, 96, 4096, 3072, 8192, 32_064], 1e4),
-];
+static CONFIGS: LazyLock<Map<String, Value>> =
+    LazyLock::new(|| serde_json::from_str(FILE).expect("a file of this crate, read by its tests"));
 
 /// The names of the built-in geometries.
 pub fn names() -> impl Iterator<Item = &'static str> + Clone {
-    TABLE.iter().map(|(name, ..)| *name)
+    CONFIGS.keys().map(String::as_str)
 }
 
-/// The geometry of that name as a Llama-style decoder, or `None`.
-pub fn named(name: &str) -> Option<ModelSpec> {
-    let (_, sizes, rope_theta) = TABLE.iter().find(|(known, ..)| *known == name)?;
-    let [
-        layers,
-        query_heads,
-        kv_heads,
-        head_dim,
-        max_positions,
-        hidden_size,
-        intermediate_size,
-        vocab_size,
-    ] = *sizes;
-    Some(ModelSpec {
-        geometry: Geometry { layers, query_heads, kv_heads, head_dim, max_positions },
-        hidden_size,
-        intermediate_size,
-        vocab_size,
-        norm_eps: 1e-5,
-        rope_theta: *rope_theta,
-        rope_scaling: RopeScaling::None,
-        tied_embeddings: false,
-        attention_bias: false,
-        mlp_bias: false,
-    })
+/// The geometry of that name, or `None`.
+pub fn named(name: &str) -> Option<Geometry> {
+    Some(model(name)?.1.geometry)
+}
+
+/// The model of that name, or `None`.
+pub(crate) fn model(name: &str) -> Option<(&'static Family, ModelSpec)> {
+    let config = Config::from_value(CONFIGS.get(name)?.clone(), "geometries.json");
+    let read = config.and_then(|config| families::read(&config));
+    Some(read.expect("a config of this crate, read by its tests"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn every_config_is_read() {
+        let models: BTreeMap<_, _> =
+            names().map(|name| (name, model(name).expect("its own name").1)).collect();
+        assert_eq!(models["tinyllama"].geometry.values_per_token(), 2 * 22 * 4 * 64);
+        assert_eq!(models["phi-3-mini"].geometry.head_dim, 96);
+        assert_eq!(models["mistral-7b"].geometry.window(31), Some(4096));
+        let gemma = &models["gemma-3-270m"].geometry;
+        let all: Vec<usize> = (0..18).filter(|l| gemma.window(*l).is_none()).collect();
+        assert_eq!(all, [5, 11, 17]);
+        let one = 2 * 256;
+        assert_eq!(gemma.values(1), 18 * one);
+        assert_eq!(gemma.values(1024), (15 * 512 + 3 * 1024) * one);
+    }
 }

@@ -1,5 +1,7 @@
 //! The Hugging Face hub, through hf-hub and its cache.
 
+mod gguf;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -122,11 +124,16 @@ impl<'a> Fetch<'a> {
                     fetch.remote = Some(remote);
                 }
                 // A machine without network works on from the cache, if the model is in it.
-                Err(e) if status(&e).is_none() && fetch.cached.get("config.json").is_some() => {}
+                Err(e) if status(&e).is_none() && fetch.is_cached() => {}
                 Err(e) => return Err(fetch.explain(&e)),
             }
         }
         Ok(fetch)
+    }
+
+    /// Whether the cache has a model's config, or a model whose config is within its file.
+    fn is_cached(&self) -> bool {
+        self.cached.get("config.json").is_some() || !gguf::cached(&self.cached).is_empty()
     }
 
     fn optional(&self, file: &str) -> Result<Option<PathBuf>, ModelError> {

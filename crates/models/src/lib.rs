@@ -3,23 +3,26 @@
 //! The decoder's attention is whatever the [`kvr_policy::LayerCache`] of each layer answers; this
 //! crate names no policy.
 
+mod aliases;
 mod config;
 mod decoder;
 mod error;
 mod families;
 pub mod geometries;
 mod hub;
+pub mod loaders;
 mod mini;
 mod source;
 mod spec;
 mod tokenizer;
 mod weights;
 
-pub use decoder::{Decoder, RopeScaling, caches};
+pub use aliases::{ALIASES, Alias};
+pub use decoder::{Caches, Decoder, Lengths, caches};
 pub use error::ModelError;
 pub use hub::Hub;
-pub use source::{ALIASES, Alias, Model, ModelSource, geometry};
-pub use spec::{Geometry, ModelSpec};
+pub use source::{Model, ModelSource, geometry};
+pub use spec::{AttentionSpec, Geometry, LayerSpec, MlpSpec, ModelSpec, RopeScaling, RopeSpec};
 pub use tokenizer::Tokenizer;
 
 /// Bytes as lower-case hexadecimal digits, as digests are written.

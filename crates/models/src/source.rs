@@ -7,38 +7,15 @@ use std::str::FromStr;
 use kvr_kernels::Context;
 use kvr_policy::nearest_names;
 
-use crate::config::RawConfig;
+use crate::aliases::{self, ALIASES};
+use crate::config::Config;
 use crate::decoder::{Decoder, build};
 use crate::hub::Hub;
+use crate::loaders::gguf::GgufSource;
 use crate::spec::Geometry;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{RandomWeights, TensorFiles, read};
 use crate::{ModelError, families, geometries, mini};
-
-/// A short name of a model on the hub.
-#[derive(Debug, Clone, Copy)]
-pub struct Alias {
-    /// The short name.
-    pub name: &'static str,
-    /// The repository, `owner/name`.
-    pub repository: &'static str,
-    /// The built-in geometry that the model has.
-    pub geometry: &'static str,
-}
-
-/// The short names of models on the hub.
-pub const ALIASES: &[Alias] = &[
-    Alias {
-        name: "tinyllama",
-        repository: "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
-        geometry: "tinyllama",
-    },
-    Alias {
-        name: "tinyllama-base",
-        repository: "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T",
-        geometry: "tinyllama",
-    },
-];
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +76,7 @@ impl FromStr for ModelSource {
             }
             return Ok(Self::Random { geometry: geometry.to_owned(), seed });
         }
-        if let Some(alias) = ALIASES.iter().find(|alias| alias.name == text) {
+        if let Some(alias) = aliases::named(text) {
             return Ok(Self::Hub { name: alias.repository.to_owned(), revision: None });
         }
         let path = Path::new(text);
@@ -148,8 +125,8 @@ pub struct Model {
     pub sha256: Option<String>,
     /// The token that stands for the beginning of a text in `config.json`.
     pub config_bos: Option<u32>,
-    /// The token that ends a text in `config.json`.
-    pub config_eos: Option<u32>,
+    /// The tokens that end a text in `config.json`.
+    pub config_eos: Vec<u32>,
 }
 
 impl Model {
@@ -161,9 +138,9 @@ impl Model {
         }
     }
 
-    /// The token that ends a text, where the model has one.
-    pub fn eos(&self) -> Option<u32> {
-        self.config_eos
+    /// The tokens that end a text; the first is the usual one.
+    pub fn eos(&self) -> &[u32] {
+        &self.config_eos
     }
 }
 
@@ -177,9 +154,9 @@ impl ModelSource {
         match self {
             Self::Mini => {
                 let weights = TensorFiles::embedded("mini/model.safetensors", mini::WEIGHTS)?;
-                let config = RawConfig::parse(mini::CONFIG, "mini/config.json")?;
+                let config = Config::parse(mini::CONFIG, "mini/config.json")?;
                 let tokenizer = Some((mini::TOKENIZER.to_vec(), "mini/tokenizer.json".to_owned()));
-                assemble(name, &config, "mini/config.json", weights, tokenizer, context)
+                assemble(name, &config, weights, tokenizer, context)
             }
             Self::Hub { name: repo, revision } => {
                 let folder = hub.model(repo, revision.as_deref())?;
@@ -187,86 +164,87 @@ impl ModelSource {
             }
             Self::Folder(folder) => from_folder(name, folder, context),
             Self::Random { geometry, seed } => {
-                let spec = geometries::named(geometry)
+                let (family, mut spec) = geometries::model(geometry)
                     .ok_or_else(|| unknown("geometry", geometry, geometries::names()))?;
-                let names = &families::llama().names;
-                let decoder =
-                    build::decoder(&spec, names, &mut RandomWeights { seed: *seed }, context)?;
+                // Random norms are 1 as they are.
+                spec.norm_offset = 0.0;
+                let mut weights = RandomWeights { seed: *seed };
+                let decoder = build::decoder(&spec, &family.names, &mut weights, context)?;
                 Ok(Model {
                     name,
                     decoder,
                     tokenizer: None,
                     sha256: None,
                     config_bos: Some(1),
-                    config_eos: None,
+                    config_eos: Vec::new(),
                 })
             }
         }
     }
 }
 
-/// Layers, heads and context of whatever `text` names: a model, a folder with a config.json, or a
-/// built-in geometry. No weights are read.
+/// Layers, heads and context of whatever `text` names: a model, a GGUF, a folder with a config.json,
+/// or a built-in geometry. No weights are read, and of an alias nothing at all.
 ///
 /// # Errors
 /// When nothing has that name, or the config can't be used.
 pub fn geometry(text: &str, hub: &Hub) -> Result<Geometry, ModelError> {
-    let known = |name: &str| geometries::named(name).map(|spec| spec.geometry);
-    if let Some(geometry) = known(text) {
+    let built_in = aliases::named(text).map_or(text, |alias| alias.geometry);
+    if let Some(geometry) = geometries::named(built_in) {
         return Ok(geometry);
     }
+    let of = |config: Config| Ok(families::read(&config)?.1.geometry);
+    if let Some(source) = GgufSource::parse(text)? {
+        let gguf = source.open(hub)?;
+        let config = gguf.config()?.to_string();
+        return of(Config::parse(config.as_bytes(), gguf.file())?);
+    }
     let folder = match text.parse()? {
-        ModelSource::Mini => {
-            return RawConfig::parse(mini::CONFIG, "mini/config.json")?
-                .geometry("mini/config.json");
-        }
+        ModelSource::Mini => return of(Config::parse(mini::CONFIG, "mini/config.json")?),
         ModelSource::Random { geometry, .. } => {
-            return known(&geometry)
+            return geometries::named(&geometry)
                 .ok_or_else(|| unknown("geometry", &geometry, geometries::names()));
         }
         ModelSource::Hub { name, revision } => hub.config(&name, revision.as_deref())?,
         ModelSource::Folder(folder) => folder.join("config.json"),
     };
     let file = folder.display().to_string();
-    RawConfig::parse(&read(&folder)?, &file)?.geometry(&file)
+    of(Config::parse(&read(&folder)?, &file)?)
 }
 
 fn from_folder(name: String, folder: &Path, context: &Context) -> Result<Model, ModelError> {
     let path = folder.join("config.json");
     let file = path.display().to_string();
-    let config = RawConfig::parse(&read(&path)?, &file)?;
-    // The family first: an unknown one is a clearer message than its weights' names.
-    families::of(&config, &file)?;
+    let config = Config::parse(&read(&path)?, &file)?;
+    // The config first: what it says is a clearer message than its weights' names.
+    families::read(&config)?;
     let weights = TensorFiles::open(folder)?;
     let tokenizer = folder.join("tokenizer.json");
     let tokenizer = match tokenizer.exists() {
         true => Some((read(&tokenizer)?, tokenizer.display().to_string())),
         false => None,
     };
-    assemble(name, &config, &file, weights, tokenizer, context)
+    assemble(name, &config, weights, tokenizer, context)
 }
 
 fn assemble(
     name: String,
-    config: &RawConfig,
-    file: &str,
+    config: &Config,
     mut weights: TensorFiles,
     tokenizer: Option<(Vec<u8>, String)>,
     context: &Context,
 ) -> Result<Model, ModelError> {
-    let family = families::of(config, file)?;
-    let spec = (family.spec)(config, file)?;
+    let (family, spec) = families::read(config)?;
     let tokenizer = tokenizer
         .map(|(json, file)| Tokenizer::parse(&json, &file, spec.vocab_size))
         .transpose()?;
     let decoder = build::decoder(&spec, &family.names, &mut weights, context)?;
     let sha256 = Some(weights.sha256());
-    // Some configs list several; the first is the usual one.
-    let token = |value: &Option<serde_json::Value>| {
-        let value = value.as_ref()?;
-        let id = u32::try_from(value.as_u64().or_else(|| value.get(0)?.as_u64())?).ok()?;
-        ((id as usize) < spec.vocab_size).then_some(id)
+    let tokens = |key: &str| {
+        let tokens = config.tokens(key).into_iter();
+        tokens.filter(|token| (*token as usize) < spec.vocab_size).collect::<Vec<u32>>()
     };
-    let (config_bos, config_eos) = (token(&config.bos_token_id), token(&config.eos_token_id));
+    let (config_bos, config_eos) =
+        (tokens("bos_token_id").first().copied(), tokens("eos_token_id"));
     Ok(Model { name, decoder, tokenizer, sha256, config_bos, config_eos })
 }

@@ -26,7 +26,18 @@ impl Tokenizer {
         // A tokenizer that begins every text with a token says so for the empty one too.
         let empty = inner.encode("", true).map_err(|e| ModelError::file(file, e.to_string()))?;
         let bos = empty.get_ids().first().copied();
-        Ok(Self { inner, bos })
+        Ok(Self::new(inner, bos))
+    }
+
+    /// A tokenizer that is complete; `bos` is the token that it puts before every text.
+    pub(crate) fn new(inner: tokenizers::Tokenizer, bos: Option<u32>) -> Self {
+        Self { inner, bos }
+    }
+
+    /// Whether names of special tokens in a text, such as `<|im_start|>`, become these tokens (as
+    /// they do unless this says otherwise) or stay text.
+    pub fn parse_special(&mut self, parse: bool) {
+        self.inner.set_encode_special_tokens(!parse);
     }
 
     /// The token that the tokenizer puts before every text, if it does.

@@ -28,8 +28,8 @@ pub mod testkit;
 pub mod wrap;
 
 pub use kvr_kernels::{
-    Append, Axis, BlockLayout, CacheView, CodeMeaning, Context, Footprint, Format, LayerGeometry,
-    PackedCache, Packing, PartialAttention, Queries, Rope, Side, Tile, f16, formats,
+    Append, Axis, BlockLayout, CacheView, ChannelOrder, CodeMeaning, Context, Footprint, Format,
+    LayerGeometry, PackedCache, Packing, PartialAttention, Queries, Rope, Side, Tile, f16, formats,
 };
 
 pub use budget::{Budget, Recent};

@@ -46,6 +46,8 @@ pub struct Prompt {
     pub queries: Option<Tensor<4>>,
     /// What scores are multiplied by before the softmax.
     pub scale: f32,
+    /// As [`Queries::soft_cap`].
+    pub soft_cap: Option<f32>,
     /// Hidden states that the projections read, `[B, S, hidden]`.
     pub hidden: Option<Tensor<3>>,
     /// The output projection `W_O`, `[hidden, Hq · D]`.
@@ -88,7 +90,8 @@ impl Prompt {
         })?;
         let from = queries.dims()[2] - window;
         let queries = queries.clone().narrow(2, from, window);
-        Ok(Queries::causal(queries, self.tokens() - window, self.scale))
+        let causal = Queries::causal(queries, self.tokens() - window, self.scale);
+        Ok(Queries { soft_cap: self.soft_cap, ..causal })
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Step {
     pub queries: Tensor<4>,
     /// What scores are multiplied by before the softmax, usually `1/sqrt(D)`.
     pub scale: f32,
+    /// As [`Queries::soft_cap`].
+    pub soft_cap: Option<f32>,
+    /// Tokens that a query reads at most, its own included; `None` is all.
+    pub window: Option<usize>,
     /// Whether the prompt is complete with this step; see [`crate::wrap::PostPrefill`].
     pub ends_prompt: bool,
     /// What the projections read, `[B, S_new, hidden]`, where the cache asked for it.
@@ -28,7 +32,16 @@ pub struct Step {
 impl Step {
     /// A step within a prompt, or after it.
     pub fn new(new: Append, queries: Tensor<4>, scale: f32) -> Self {
-        Self { new, queries, scale, ends_prompt: false, hidden: None, output_weight: None }
+        Self {
+            new,
+            queries,
+            scale,
+            soft_cap: None,
+            window: None,
+            ends_prompt: false,
+            hidden: None,
+            output_weight: None,
+        }
     }
 
     /// Checks the three shapes against the geometry.
@@ -40,9 +53,16 @@ impl Step {
         Ok(geometry.check("queries", &self.queries, geometry.query_heads, self.new.tokens())?)
     }
 
-    /// The tokens to append, and queries that read everything up to their own token.
+    /// The tokens to append, and queries that read everything in their window up to their own
+    /// token.
     pub fn causal(self) -> (Append, Queries) {
-        let queries = Queries::causal(self.queries, self.new.position, self.scale);
+        let mut queries = Queries::causal(self.queries, self.new.position, self.scale);
+        queries.soft_cap = self.soft_cap;
+        if let Some(window) = self.window {
+            for range in &mut queries.visible {
+                range.start = range.end.saturating_sub(window);
+            }
+        }
         (self.new, queries)
     }
 
@@ -68,7 +88,7 @@ impl Step {
     /// The tokens in `range` of this step, with their queries, at `position` of another count.
     pub fn part(&self, range: Range<usize>, position: usize) -> Self {
         let queries = self.queries.clone().narrow(2, range.start, range.len());
-        Self::new(self.new.part(range, position), queries, self.scale)
+        self.with(self.new.part(range, position), queries)
     }
 
     /// Some sequences and key-value heads of this step, with the query heads that read them.
@@ -87,6 +107,12 @@ impl Step {
             values: cut(&self.new.values, heads.clone()),
             position: self.new.position,
         };
-        Self::new(new, cut(&self.queries, heads.start * group..heads.end * group), self.scale)
+        self.with(new, cut(&self.queries, heads.start * group..heads.end * group))
+    }
+
+    /// Other rows that are attended in the same way.
+    fn with(&self, new: Append, queries: Tensor<4>) -> Self {
+        let Self { scale, soft_cap, window, .. } = *self;
+        Self { soft_cap, window, ..Self::new(new, queries, scale) }
     }
 }

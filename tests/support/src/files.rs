@@ -23,6 +23,35 @@ pub fn wikitext(file: &str) -> Option<PathBuf> {
     None
 }
 
+/// The folder of more golden models, which are not part of the repository: it lies in `../shared`
+/// beside it, or where `KVR_GOLDENS` says. Where it is missing, the test has been reported as
+/// skipped in part.
+pub fn shared_goldens() -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens/models");
+    let folder = std::env::var_os("KVR_GOLDENS").map_or(PathBuf::from(beside), PathBuf::from);
+    if folder.exists() {
+        return Some(folder);
+    }
+    eprintln!("skipped: {} is not there (KVR_GOLDENS names it)", folder.display());
+    None
+}
+
+/// A real model, such as `gemma-3-270m-q4_k_m.gguf`, which is not part of the repository:
+/// `scripts/fetch-models.py FOLDER` fetches it. It lies in `../models` beside the repository, or where
+/// `KVR_MODELS` says. Where it is missing, the test has been reported as skipped.
+pub fn real_model(file: &str) -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models");
+    let folder = std::env::var_os("KVR_MODELS").map_or(PathBuf::from(beside), PathBuf::from);
+    let path = folder.join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    skip_outside_ci(&format!(
+        "the model {file} is missing (scripts/fetch-models.py fetches it, KVR_MODELS names its folder)"
+    ));
+    None
+}
+
 /// Copies files from one folder to another.
 pub fn copy(files: &[&str], from: &Path, to: &Path) {
     for file in files {

@@ -10,7 +10,7 @@ use kvr_eval::run::protocols::Encoder;
 use kvr_eval::run::runner::Reference;
 use kvr_eval::run::session::Session;
 use kvr_eval::study::experiment::{Experiment, Lineup, Settings};
-use kvr_models::{Hub, Model};
+use kvr_models::{Hub, Lengths, Model};
 use kvr_policy::Registry;
 use serde::Serialize;
 
@@ -81,8 +81,12 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let mut rows: Vec<Row> = Vec::new();
     let mut first: Option<Generated> = None;
     for policy in &policies {
-        let mut session =
-            Session::new(&model.decoder, policy, Mode::of_generation(&**policy), ids.len())?;
+        let mut session = Session::new(
+            &model.decoder,
+            policy,
+            Mode::of_generation(&**policy),
+            Lengths::of(ids.len()),
+        )?;
         let done = generate(&mut session, &ids, &limits, Sampling::GREEDY, &mut |_| Ok(()))?;
         let base = first.as_ref().unwrap_or(&done);
         let same = done.tokens.iter().zip(&base.tokens).take_while(|(a, b)| a == b).count();

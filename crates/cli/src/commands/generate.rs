@@ -8,7 +8,7 @@ use kvr_eval::run::generate::{Limits, Sampling, generate};
 use kvr_eval::run::modes::Mode;
 use kvr_eval::run::protocols::Encoder;
 use kvr_eval::run::session::Session;
-use kvr_models::{Hub, Model};
+use kvr_models::{Hub, Lengths, Model};
 use kvr_policy::Registry;
 
 use crate::shared::args::{DeviceArgs, PolicyArgs};
@@ -80,8 +80,12 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let (backend, model) = workbench::load(&args.model, &args.device, &Hub::from_env())?;
     let limits = limits(&model, args.ctx, args.tokens)?;
     let ids = Encoder::new(&model)?.text(&prompt)?;
-    let mut session =
-        Session::new(&model.decoder, &policy, Mode::of_generation(&*policy), ids.len())?;
+    let mut session = Session::new(
+        &model.decoder,
+        &policy,
+        Mode::of_generation(&*policy),
+        Lengths::of(ids.len()),
+    )?;
     backend.announce();
 
     let mut write = text_writer(&model);
@@ -113,7 +117,7 @@ pub(crate) fn limits(model: &Model, ctx: Option<usize>, tokens: usize) -> anyhow
         ))
         .into());
     }
-    Ok(Limits { tokens, ctx, eos: model.eos(), batch: 512 })
+    Ok(Limits { tokens, ctx, eos: model.eos().to_vec(), batch: 512 })
 }
 
 /// Writes tokens to stdout as text, as soon as their characters are complete.

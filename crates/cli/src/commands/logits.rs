@@ -6,7 +6,7 @@ use kvr_eval::record::files::write_whole;
 use kvr_eval::run::dataset::Dataset;
 use kvr_eval::run::modes::Mode;
 use kvr_eval::run::session::Session;
-use kvr_models::{Hub, Model, ModelSource};
+use kvr_models::{Hub, Lengths, Model, ModelSource};
 use kvr_policy::Registry;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
@@ -56,7 +56,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
 
     backend.announce();
     let vocabulary = model.decoder.spec().vocab_size;
-    let mut session = Session::new(&model.decoder, &policy, Mode::CacheRead, tokens.len())?;
+    let mut session =
+        Session::new(&model.decoder, &policy, Mode::CacheRead, Lengths::of(tokens.len()))?;
     let mut logits: Vec<u8> = Vec::with_capacity(4 * tokens.len() * vocabulary);
     for step in tokens.chunks(args.step.unwrap_or(tokens.len())) {
         let values = session.step(step, 0..step.len())?;

@@ -45,7 +45,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let geometry = kvr_models::geometry(&args.model, &Hub::from_env())?;
     let backend = backend::open(&args.device)?;
     for policy in &policies {
-        kvr_models::caches(&geometry, &**policy, 1, &backend.context)?;
+        let longest = backend.context.planned(args.tokens.iter().copied().max());
+        kvr_models::caches(&geometry, &**policy, 1, &longest)?;
     }
     backend.announce();
     let mut rows = Vec::new();

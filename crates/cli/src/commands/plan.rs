@@ -1,8 +1,7 @@
 //! `kvr plan`: how far a budget of memory reaches under each policy, from a config alone.
 
 use kvr_eval::EvalError;
-use kvr_eval::bench::capacity::{Capacity, measure};
-use kvr_eval::bench::memory::fp16_bytes;
+use kvr_eval::bench::capacity::measure;
 use kvr_eval::report::table::Table;
 use kvr_eval::report::units;
 use kvr_models::Hub;
@@ -44,9 +43,11 @@ struct Row {
     bytes_per_token: f64,
     /// Absent where the cache stops growing within the budget.
     longest_context: Option<u64>,
+    /// Absent also where f16 stops growing within the budget.
     longest_context_over_fp16: Option<f64>,
     bytes_at: Vec<(usize, u64)>,
     grows_evenly: bool,
+    measured_to: usize,
 }
 
 pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     backend.announce();
     let share = args.budget / args.sequences;
     // The theoretical f16 size is the yardstick, whether or not fp16 is in the list.
-    let fp16_longest = share / fp16_bytes(&geometry, 1)?.max(1);
+    let fp16_longest = geometry.longest(share / 2);
     let mut rows = Vec::new();
     for policy in &policies {
         let capacity = measure(&geometry, &**policy, &backend.context)?;
@@ -71,9 +72,12 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
             sequences: args.sequences,
             bytes_per_token: capacity.bytes_per_token(),
             longest_context: longest,
-            longest_context_over_fp16: longest.map(|n| n as f64 / fp16_longest.max(1) as f64),
+            longest_context_over_fp16: longest
+                .zip(fp16_longest)
+                .map(|(longest, fp16)| longest as f64 / fp16.max(1) as f64),
             bytes_at: bytes_at.collect::<Result<_, EvalError>>()?,
             grows_evenly: capacity.grows_evenly(),
+            measured_to: capacity.measured_to(),
         });
     }
     let mut header = vec![
@@ -96,8 +100,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         for row in rows.iter().filter(|row| !row.grows_evenly) {
             eprintln!(
                 "warning: {} does not grow evenly: figures beyond {} tokens are extrapolated",
-                row.policy,
-                Capacity::MEASURED_TO
+                row.policy, row.measured_to
             );
         }
     }

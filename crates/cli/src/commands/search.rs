@@ -161,7 +161,7 @@ fn affordable(
     let mut least = f64::INFINITY;
     for policy in candidates {
         let bytes = memory::measure(geometry, &**policy, tokens, model.decoder.context())?.held();
-        let values = geometry.values_per_token() * tokens;
+        let values = geometry.values(tokens as u64);
         least = least.min(8.0 * bytes as f64 / values as f64);
     }
     if least <= bits {

@@ -98,13 +98,37 @@ fn configs_that_can_not_be_used() {
     assert!(with_config("{", "").contains("config.json"));
     assert!(with_config("\"hidden_size\": 64", "\"hidden_size\": 0").contains("hidden_size is 0"));
     assert!(with_config("\"hidden_act\": \"silu\"", "\"hidden_act\": \"relu\"").contains("'relu'"));
-    assert!(
-        with_config("\"rope_type\": \"default\"", "\"rope_type\": \"yarn\"").contains("'yarn'")
-    );
-    assert!(
-        with_config("\"num_attention_heads\": 2", "\"num_attention_heads\": 2.5")
-            .contains("config.json")
-    );
+    let rope = |to: &str| with_config("\"rope_type\": \"default\"", to);
+    assert!(rope("\"rope_type\": \"spiral\"").contains("rope_type is \"spiral\""));
+    assert!(rope("\"rope_type\": \"yarn\"").contains("rope_parameters.factor is missing"));
+    let said = rope("\"rope_type\": \"linear\", \"type\": \"yarn\"");
+    assert!(said.contains("linear") && said.contains("yarn"), "{said}");
+    let said = with_config("\"num_attention_heads\": 2", "\"num_attention_heads\": 2.5");
+    assert!(said.contains("num_attention_heads is 2.5"), "{said}");
+    let said = with_config("\"rms_norm_eps\": 1e-06", "\"rms_norm_eps\": Infinity");
+    assert!(said.contains("rms_norm_eps is \"Infinity\""), "{said}");
+}
+
+/// What would be read wrongly is refused, by the key that says so, also where no weights are read.
+#[test]
+fn architectures_that_are_not_supported() {
+    for (key, value) in [
+        ("kv_lora_rank", "512"),
+        ("num_local_experts", "8"),
+        ("mamba_d_state", "16"),
+        ("layer_types", "[\"full_attention\", \"linear_attention\"]"),
+    ] {
+        let folder = copy_of("llama-mha-tied");
+        let path = folder.path().join("config.json");
+        let text = std::fs::read_to_string(&path).expect("a config");
+        let text = text.replacen('{', &format!("{{ \"{key}\": {value},"), 1);
+        std::fs::write(&path, text).expect("a writable folder");
+        let model = folder.path().to_str().expect("UTF-8");
+        let plan = mistake(&["plan", "--model", model, "--budget", "1GiB"]);
+        for said in [plan, refuse(folder.path())] {
+            assert!(said.contains(key) && said.contains("not supported"), "{said}");
+        }
+    }
 }
 
 #[test]

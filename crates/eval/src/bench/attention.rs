@@ -48,7 +48,8 @@ pub fn unfused_warning(
     policy: &dyn KvCachePolicy,
     context: &Context,
 ) -> Result<Option<String>, EvalError> {
-    let fused = caches(geometry, policy, 1, context)?.iter().all(|cache| cache.fused());
+    let context = context.planned(Some(geometry.max_positions));
+    let fused = caches(geometry, policy, 1, &context)?.iter().all(|cache| cache.fused());
     Ok((!fused).then(|| {
         format!(
             "attention of {} unpacks its cache tile by tile here: speeds are not those of a kernel \
@@ -84,8 +85,9 @@ pub fn time(
 ) -> Result<Timed, EvalError> {
     let Load { batch, held, queries, layers, rounds } = load;
     check_size(geometry, load)?;
-    let sizes = Geometry { layers, ..geometry.clone() };
-    let mut caches = caches(&sizes, policy, batch, context)?;
+    // What is timed is attention over all that is held: no layer has a window.
+    let sizes = Geometry { layers, windows: Vec::new(), ..geometry.clone() };
+    let mut caches = caches(&sizes, policy, batch, &context.planned(Some(held)))?;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut rows = |heads: usize, tokens: usize| {
         let shape = [batch, heads, tokens, geometry.head_dim];

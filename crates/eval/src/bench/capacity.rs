@@ -13,6 +13,10 @@ use crate::bench::memory;
 /// The step in which caches grow is a divisor of this.
 const STEP: usize = 256;
 
+/// Tokens up to which memory is measured, at least and at most.
+const LEAST: usize = 4096;
+const MOST: usize = 65_536;
+
 /// The memory of one sequence as a function of its tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capacity {
@@ -24,7 +28,8 @@ pub struct Capacity {
     held_per_token: f64,
 }
 
-/// Fills one layer after the other with up to [`Capacity::MEASURED_TO`] tokens and counts.
+/// Fills one layer after the other with some thousands of tokens, at least twice as many as the
+/// longest sliding window holds, and counts.
 ///
 /// # Errors
 /// When the policy can't serve the geometry, or the device fails.
@@ -33,7 +38,7 @@ pub fn measure(
     policy: &dyn KvCachePolicy,
     context: &Context,
 ) -> Result<Capacity, EvalError> {
-    let steps = Capacity::MEASURED_TO / STEP;
+    let steps = measured_to(geometry) / STEP;
     let mut measured = vec![0; steps + 1];
     let held = match share_of_text(policy) {
         true => by_length(geometry, policy, context, &mut measured)?,
@@ -42,7 +47,7 @@ pub fn measure(
     let (middle, last) = (measured[steps / 2], measured[steps]);
     Ok(Capacity {
         slope: last.saturating_sub(middle) as f64 / ((steps - steps / 2) * STEP) as f64,
-        held_per_token: held as f64 / Capacity::MEASURED_TO as f64,
+        held_per_token: held as f64 / (steps * STEP) as f64,
         measured,
     })
 }
@@ -60,7 +65,7 @@ fn as_it_fills(
     context: &Context,
     measured: &mut [u64],
 ) -> Result<u64, EvalError> {
-    let planned = Some(Capacity::MEASURED_TO);
+    let planned = Some((measured.len() - 1) * STEP);
     let context = context.planned(planned);
     let mut held = 0;
     for layer in 0..geometry.layers {
@@ -95,9 +100,18 @@ fn by_length(
     Ok(all.held())
 }
 
+/// Tokens up to which memory is measured. A layer with a sliding window does not grow any more in
+/// the second half of them; windows beyond 32,768 tokens are not filled.
+fn measured_to(geometry: &Geometry) -> usize {
+    let window = geometry.windows.iter().flatten().max().copied().unwrap_or(0);
+    (2 * window.min(MOST / 2)).next_multiple_of(2 * STEP).max(LEAST)
+}
+
 impl Capacity {
-    /// Tokens up to which memory is measured; beyond, it is extrapolated.
-    pub const MEASURED_TO: usize = 4096;
+    /// Tokens up to which memory was measured; beyond, it is extrapolated.
+    pub fn measured_to(&self) -> usize {
+        (self.measured.len() - 1) * STEP
+    }
 
     /// Allocated bytes with `tokens` tokens held.
     ///

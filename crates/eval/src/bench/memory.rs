@@ -58,6 +58,7 @@ pub(crate) fn fill(
             keys,
             queries: (queries > 0).then(|| random(geometry.query_heads, queries)),
             scale: 1.0 / (geometry.head_dim as f32).sqrt(),
+            soft_cap: None,
             hidden: None,
             output_weight: None,
         })?;
@@ -71,16 +72,15 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// Bytes that f16 takes for `tokens` tokens of one sequence: two planes of two-byte values.
+/// Bytes that f16 takes for `tokens` tokens of one sequence, of which layers with a sliding window
+/// hold their window.
 ///
 /// # Errors
 /// When 64 bits can't count them.
 pub fn fp16_bytes(geometry: &Geometry, tokens: usize) -> Result<u64, EvalError> {
-    let bytes = 2 * geometry.values_per_token() as u64;
-    bytes.checked_mul(tokens as u64).ok_or_else(|| {
+    geometry.values(tokens as u64).checked_mul(2).ok_or_else(|| {
         EvalError::Setting(format!(
-            "{tokens} tokens need {bytes} bytes each in f16, more in all than 64 bits can count: \
-            give fewer tokens"
+            "{tokens} tokens need more bytes in f16 than 64 bits can count: give fewer tokens"
         ))
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use kvr_models::Lengths;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -41,14 +42,14 @@ impl Sampling {
 }
 
 /// When to stop.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Tokens to generate at most.
     pub tokens: usize,
     /// Tokens of prompt and text together at most.
     pub ctx: usize,
-    /// The token that ends a text.
-    pub eos: Option<u32>,
+    /// The tokens that end a text.
+    pub eos: Vec<u32>,
     /// Tokens a step of prefill.
     pub batch: usize,
 }
@@ -86,9 +87,10 @@ pub fn generate(
     let mut rng = ChaCha8Rng::seed_from_u64(sampling.seed);
     let mut out = Generated::default();
     let start = Instant::now();
-    session.plan(prompt.len())?;
-    let mut logits = session.prefill(prompt, limits.batch)?;
     let wanted = limits.tokens.min(limits.ctx - prompt.len());
+    let (planned, longest) = (Some(prompt.len()), prompt.len() + wanted);
+    session.plan(Lengths { planned, longest })?;
+    let mut logits = session.prefill(prompt, limits.batch)?;
     let mut decode_start = Instant::now();
     while out.tokens.len() < wanted {
         let token = choose(&mut logits, sampling, &mut rng);
@@ -96,7 +98,7 @@ pub fn generate(
             out.first_token_s = start.elapsed().as_secs_f64();
             decode_start = Instant::now();
         }
-        if Some(token) == limits.eos {
+        if limits.eos.contains(&token) {
             break;
         }
         out.tokens.push(token);

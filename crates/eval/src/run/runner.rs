@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use burn::Tensor;
 use burn::tensor::TensorData;
-use kvr_models::{Decoder, Model};
+use kvr_models::{Decoder, Lengths, Model};
 use kvr_policy::KvCachePolicy;
 
 use crate::EvalError;
@@ -69,8 +69,8 @@ pub fn evaluate(
     progress: &mut dyn FnMut(),
 ) -> Result<Vec<Outcome>, EvalError> {
     let decoder = &model.decoder;
-    let planned = plan.windows.first().map_or(1, |window| mode.planned(window));
-    let sessions = policies.iter().map(|policy| Session::new(decoder, policy, mode, planned));
+    let lengths = plan.windows.first().map_or(Lengths::of(1), |window| mode.lengths(window));
+    let sessions = policies.iter().map(|policy| Session::new(decoder, policy, mode, lengths));
     let mut sessions = sessions.collect::<Result<Vec<_>, _>>()?;
     let mut outcomes = vec![Outcome::default(); policies.len()];
     let mut row = 0;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use burn::Tensor;
-use kvr_models::Decoder;
-use kvr_policy::{Footprint, KvCachePolicy, LayerCache};
+use kvr_models::{Caches, Decoder, Lengths};
+use kvr_policy::{Footprint, KvCachePolicy};
 
 use crate::EvalError;
 use crate::run::modes::Mode;
@@ -14,16 +14,15 @@ use crate::run::protocols::Window;
 pub struct Session<'a> {
     decoder: &'a Decoder,
     policy: Arc<dyn KvCachePolicy>,
-    /// The length of the text that the caches were made for.
-    planned: usize,
-    caches: Vec<Box<dyn LayerCache>>,
+    /// The text that the caches were made for.
+    lengths: Lengths,
+    caches: Caches,
     tokens: usize,
     mode: Mode,
 }
 
 impl<'a> Session<'a> {
-    /// Empty caches, read as `mode` says, for a text whose length is `planned`: that of the prompt
-    /// where prompts are compressed, else all of it.
+    /// Empty caches, read as `mode` says, for a text of these lengths.
     ///
     /// # Errors
     /// When the policy can't serve the model, or makes no sense in this mode.
@@ -31,30 +30,30 @@ impl<'a> Session<'a> {
         decoder: &'a Decoder,
         policy: &Arc<dyn KvCachePolicy>,
         mode: Mode,
-        planned: usize,
+        lengths: Lengths,
     ) -> Result<Self, EvalError> {
         mode.serves(&**policy)?;
         let policy = mode.wrap(policy);
-        let caches = decoder.caches(&*policy, 1, Some(planned))?;
-        Ok(Self { decoder, policy, planned, caches, tokens: 0, mode })
+        let caches = decoder.caches(&*policy, 1, lengths)?;
+        Ok(Self { decoder, policy, lengths, caches, tokens: 0, mode })
     }
 
-    /// Empties the caches for another text, whose length is `planned`.
+    /// Empties the caches for another text.
     ///
     /// # Errors
     /// When the policy can't serve a text of this length.
-    pub fn plan(&mut self, planned: usize) -> Result<(), EvalError> {
+    pub fn plan(&mut self, lengths: Lengths) -> Result<(), EvalError> {
         self.reset();
-        if planned != self.planned {
-            self.caches = self.decoder.caches(&*self.policy, 1, Some(planned))?;
-            self.planned = planned;
+        if lengths != self.lengths {
+            self.caches = self.decoder.caches(&*self.policy, 1, lengths)?;
+            self.lengths = lengths;
         }
         Ok(())
     }
 
     /// Forgets everything and gives the memory of the caches back.
     pub fn reset(&mut self) {
-        self.caches.iter_mut().for_each(|cache| cache.reset());
+        self.caches.reset();
         self.tokens = 0;
     }
 
@@ -130,7 +129,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`advance`](Self::advance).
     pub fn run(&mut self, window: &Window, batch: usize) -> Result<Tensor<2>, EvalError> {
-        self.plan(self.mode.planned(window))?;
+        self.plan(self.mode.lengths(window))?;
         let mut pieces = Vec::new();
         let prompt = self.mode.prompt(window);
         for step in self.mode.steps(window, batch) {

@@ -88,7 +88,8 @@ pub fn received(
     Ok(Tensor::cat(parts, 2))
 }
 
-/// Scaled scores of one tile, `[B, Hkv, G·S, n]`: the query heads of one key-value head are rows.
+/// Scaled, and perhaps capped, scores of one tile, `[B, Hkv, G·S, n]`: the query heads of one
+/// key-value head are rows.
 fn scores(
     queries: &Queries,
     keys: Tensor<4>,
@@ -104,7 +105,11 @@ fn scores(
         });
     }
     let q = (queries.queries.clone() * queries.scale).reshape([b, hkv, hq / hkv * s, d]);
-    Ok(q.matmul(keys.swap_dims(2, 3)))
+    let scores = q.matmul(keys.swap_dims(2, 3));
+    Ok(match queries.soft_cap {
+        Some(cap) => (scores / cap).tanh() * cap,
+        None => scores,
+    })
 }
 
 fn covers(range: &Range<usize>, tokens: &Range<usize>) -> bool {

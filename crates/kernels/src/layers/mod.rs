@@ -1,18 +1,20 @@
 //! A decoder's operations between its matrix products: Rust on the CPU, where Burn's element-wise
 //! operations are scalar; Burn's tensor operations elsewhere.
 
+mod gated;
 mod heads;
 mod norm;
-mod swiglu;
+mod soft_cap;
 
 use burn::Tensor;
 use burn::backend::Flex;
 use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
-pub use heads::{Angles, HeadShape, split_heads};
-pub use norm::rms_norm;
-pub use swiglu::swiglu;
+pub use gated::{Activation, gated};
+pub use heads::{Angles, HeadOps, HeadShape, split_heads};
+pub use norm::Norm;
+pub use soft_cap::soft_cap;
 
 /// The CPU primitive behind a tensor, dense and in the order of its axes.
 pub(crate) fn dense<const D: usize>(tensor: Tensor<D>) -> FlexTensor {

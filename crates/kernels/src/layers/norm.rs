@@ -1,27 +1,39 @@
 //! RMSNorm (Zhang and Sennrich 2019): `x / sqrt(mean(x²) + eps) · weight`.
 
-use crate::device::is_cpu;
-use crate::wide;
 use burn::Tensor;
 use rayon::prelude::*;
 
 use super::{dense, f32s, from_f32s};
+use crate::device::is_cpu;
+use crate::wide;
 
-/// Normalises rows `[N, width]` with `weight` `[width]`.
-pub fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f32) -> Tensor<2> {
-    let device = x.device();
-    if !is_cpu(&device) {
-        let scale = (x.clone().square().mean_dim(1) + eps).sqrt();
-        return x / scale * weight.clone().unsqueeze();
+/// RMSNorm of one width.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    /// What normalised values are multiplied by, `[width]`, f32.
+    pub weight: Tensor<1>,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+impl Norm {
+    /// Rows `[N, width]`, normalised.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let device = x.device();
+        let Self { weight, eps } = self;
+        if !is_cpu(&device) {
+            let scale = (x.clone().square().mean_dim(1) + *eps).sqrt();
+            return x / scale * weight.clone().unsqueeze();
+        }
+        let [n, width] = x.dims();
+        let (x, weight) = (dense(x), dense(weight.clone()));
+        let (x, weight) = (f32s(&x), f32s(&weight));
+        let mut out = vec![0.0; n * width];
+        out.par_chunks_mut(width * ROWS).zip(x.par_chunks(width * ROWS)).for_each(|(out, x)| {
+            rows(out, x, weight, *eps);
+        });
+        from_f32s(out, [n, width], &device)
     }
-    let [n, width] = x.dims();
-    let (x, weight) = (dense(x), dense(weight.clone()));
-    let (x, weight) = (f32s(&x), f32s(&weight));
-    let mut out = vec![0.0; n * width];
-    out.par_chunks_mut(width * ROWS).zip(x.par_chunks(width * ROWS)).for_each(|(out, x)| {
-        rows(out, x, weight, eps);
-    });
-    from_f32s(out, [n, width], &device)
 }
 
 /// Rows in one task.
@@ -36,8 +48,9 @@ wide! {
     }
 }
 
+/// One row, normalised.
 #[inline(always)]
-fn row(out: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
+pub(super) fn row(out: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
     let mut sums = [0.0f32; 16];
     let mut chunks = x.chunks_exact(16);
     for chunk in &mut chunks {

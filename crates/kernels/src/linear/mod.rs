@@ -6,6 +6,12 @@
 
 #[cfg(target_arch = "x86_64")]
 mod few;
+mod output;
+mod packed;
+mod weight;
+
+pub use packed::{PackedError, PackedMatrix, SharedBytes};
+pub use weight::{Weight, packed_rows};
 
 use crate::device::is_cpu;
 use crate::simd::{dot, widen};
@@ -16,6 +22,7 @@ use burn_flex::FlexTensor;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use self::output::{Output, transpose};
 use crate::layers::{dense, f32s, from_f32s};
 
 /// Up to this many rows of `x`, weights are converted row by row and multiplied by hand.
@@ -95,33 +102,13 @@ fn few_rows(x: &[f32], weight: &FlexTensor, out: &mut [f32], [n, m, k]: [usize; 
             products(column, x, &row);
         }
     });
-    for (j, column) in columns.chunks_exact(n).enumerate() {
-        for (i, y) in column.iter().enumerate() {
-            out[i * m + j] = *y;
-        }
-    }
-}
-
-/// A pointer that tasks share; each writes columns of its own.
-#[derive(Clone, Copy)]
-struct Out(*mut f32);
-// SAFETY: tasks write disjoint columns through it, and it outlives them.
-unsafe impl Send for Out {}
-// SAFETY: as above.
-unsafe impl Sync for Out {}
-
-impl Out {
-    fn column(self, j: usize) -> *mut f32 {
-        // SAFETY: callers pass a column below the row length.
-        unsafe { self.0.add(j) }
-    }
+    transpose(&columns, out, n);
 }
 
 fn many_rows(x: &[f32], weight: &FlexTensor, out: &mut [f32], [n, m, k]: [usize; 3]) {
-    assert!(x.len() == n * k && out.len() == n * m, "linear sizes");
     let threads = rayon::current_num_threads();
     let block = m.div_ceil(m.div_ceil(BLOCK).next_multiple_of(threads)).max(16);
-    let shared = Out(out.as_mut_ptr());
+    let output = Output::new(out, [n, m]);
     (0..m.div_ceil(block)).into_par_iter().for_each(|i| {
         let from = i * block;
         let rows = block.min(m - from);
@@ -133,30 +120,7 @@ fn many_rows(x: &[f32], weight: &FlexTensor, out: &mut [f32], [n, m, k]: [usize;
             convert(weight, from, k, &mut scratch);
             &scratch
         };
-        // SAFETY: `x` is [n, k] and `weights` [rows, k], both dense; the output block starts at
-        // column `from` of [n, m] and is `rows` wide, which no other task touches.
-        unsafe {
-            gemm::gemm(
-                n,
-                rows,
-                k,
-                shared.column(from),
-                1,
-                m as isize,
-                false,
-                x.as_ptr(),
-                1,
-                k as isize,
-                weights.as_ptr(),
-                k as isize,
-                1,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
-        }
+        // SAFETY: each task has the columns of its rows, and `out` is borrowed until all are done.
+        unsafe { output.multiply(from, x, weights, k) };
     });
 }

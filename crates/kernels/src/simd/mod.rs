@@ -95,6 +95,17 @@ pub fn exp(x: f32) -> f32 {
     exp_of(pulp::Scalar::new(), x)
 }
 
+crate::wide! {
+    /// Soft-capping (Gemma 2): every `x` becomes `cap · tanh(x / cap)`.
+    pub fn soft_cap<'a>(values: &'a mut [f32], cap: f32) -> () {
+        for x in values {
+            // tanh by an exponential of what is not positive, which `exp` asks for.
+            let e = exp(x.abs() * (-2.0 / cap));
+            *x = (cap * (1.0 - e) / (1.0 + e)).copysign(*x);
+        }
+    }
+}
+
 /// [`exp`] of a vector: range reduction to ±ln2/2 and a polynomial of degree 6.
 #[inline(always)]
 pub fn exp_of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {

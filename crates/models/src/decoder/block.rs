@@ -1,50 +1,57 @@
-//! One layer: attention through the policy's cache, then the feed-forward network.
+//! One layer: attention through the policy's cache, then the feed-forward network, each between a
+//! norm before it and, in some families, a norm behind it.
 
 use burn::Tensor;
-use kvr_policy::{Append, LayerCache, PolicyError, Step};
+use kvr_kernels::layers::{Activation, Angles, HeadShape, Norm, gated};
+use kvr_policy::{LayerCache, PolicyError};
 
+use super::attention::Attention;
 use super::linear::Linear;
-use kvr_kernels::layers::{Angles, HeadShape, rms_norm, split_heads, swiglu};
 
-/// The weights of one layer. Query, key and value projections are one matrix, gate and up another.
+/// The weights of one layer.
 #[derive(Debug)]
 pub(crate) struct Block {
-    pub(crate) attention_norm: Tensor<1>,
-    pub(crate) qkv: Linear,
-    pub(crate) output: Linear,
-    pub(crate) mlp_norm: Tensor<1>,
-    pub(crate) gate_up: Linear,
-    pub(crate) down: Linear,
-    pub(crate) norm_eps: f32,
+    pub(super) attention_norm: Norm,
+    pub(super) attention: Attention,
+    pub(super) post_attention_norm: Option<Norm>,
+    pub(super) mlp_norm: Norm,
+    pub(super) mlp: Mlp,
+    pub(super) post_mlp_norm: Option<Norm>,
+}
+
+/// The weights of a feed-forward network. Gate and up are one matrix.
+#[derive(Debug)]
+pub(crate) struct Mlp {
+    pub(super) gate_up: Linear,
+    pub(super) activation: Activation,
+    pub(super) down: Linear,
+}
+
+impl Mlp {
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.down.forward(gated(self.gate_up.forward(x), self.activation))
+    }
 }
 
 impl Block {
-    /// One step over the residual stream `[B·S, hidden]`.
-    pub(crate) fn forward(
+    /// One step over the residual stream `[B·S, hidden]`; `at` is the position of its first token,
+    /// and whether it ends the prompt.
+    pub(super) fn forward(
         &self,
         x: Tensor<2>,
         shape: HeadShape,
-        angles: &Angles,
-        (position, ends_prompt): (usize, bool),
+        angles: &[Angles],
+        at: (usize, bool),
         cache: &mut dyn LayerCache,
     ) -> Result<Tensor<2>, PolicyError> {
-        let HeadShape { batch, steps, query_heads, head_dim, .. } = shape;
-        let normed = rms_norm(x.clone(), &self.attention_norm, self.norm_eps);
-        let needs = cache.needs();
-        let hidden = needs.hidden.then(|| {
-            let width = normed.dims()[1];
-            normed.clone().reshape([batch, steps, width])
-        });
-        let output_weight = needs.output_weight.then(|| self.output.weight());
-        let [queries, keys, values] = split_heads(self.qkv.forward(normed), shape, angles);
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        let new = Append { keys, values, position };
-        let attended =
-            cache.step(Step { new, queries, scale, ends_prompt, hidden, output_weight })?;
-        // [B, Hq, S, D] to [B·S, Hq·D]
-        let attended = attended.swap_dims(1, 2).reshape([batch * steps, query_heads * head_dim]);
-        let x = x + self.output.forward(attended);
-        let normed = rms_norm(x.clone(), &self.mlp_norm, self.norm_eps);
-        Ok(x + self.down.forward(swiglu(self.gate_up.forward(normed))))
+        let behind = |norm: &Option<Norm>, x| match norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let normed = self.attention_norm.forward(x.clone());
+        let attended = self.attention.forward(normed, shape, angles, at, cache)?;
+        let x = x + behind(&self.post_attention_norm, attended);
+        let normed = self.mlp_norm.forward(x.clone());
+        Ok(x + behind(&self.post_mlp_norm, self.mlp.forward(normed)))
     }
 }

@@ -3,62 +3,77 @@
 //! One decoder serves all of them, so a family is data. To add one, write its file and a line in
 //! [`FAMILIES`].
 
+mod base;
+mod gemma2;
+mod gemma3;
 mod llama;
+mod mistral;
+mod names;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod smollm3;
 
 use crate::ModelError;
-use crate::config::RawConfig;
+use crate::config::{Config, refuse_unsupported};
 use crate::spec::ModelSpec;
+
+pub(crate) use names::WeightNames;
 
 /// One family.
 pub(crate) struct Family {
-    /// Hugging Face's `model_type`.
-    pub(crate) model_type: &'static str,
-    /// Hugging Face's class name, for configs without a `model_type`.
-    pub(crate) architecture: &'static str,
-    /// Reads a config; the second argument is the file, for messages.
-    pub(crate) spec: fn(&RawConfig, &str) -> Result<ModelSpec, ModelError>,
+    /// Hugging Face's `model_type`, and its other names.
+    model_types: &'static [&'static str],
+    /// Hugging Face's class names, for configs without a `model_type`.
+    architectures: &'static [&'static str],
+    /// Reads a config.
+    spec: fn(Config) -> Result<ModelSpec, ModelError>,
     /// What the weights are called.
     pub(crate) names: WeightNames,
 }
 
-/// Names of the weights; `{}` stands for the index of the layer.
-pub(crate) struct WeightNames {
-    pub(crate) embedding: &'static str,
-    pub(crate) final_norm: &'static str,
-    pub(crate) head: &'static str,
-    pub(crate) attention_norm: &'static str,
-    pub(crate) query: &'static str,
-    pub(crate) key: &'static str,
-    pub(crate) value: &'static str,
-    pub(crate) output: &'static str,
-    pub(crate) mlp_norm: &'static str,
-    pub(crate) gate: &'static str,
-    pub(crate) up: &'static str,
-    pub(crate) down: &'static str,
-    /// Endings of tensors that checkpoints carry and the decoder computes itself.
-    pub(crate) ignored: &'static [&'static str],
-}
-
 /// Every family that can be run.
-static FAMILIES: &[Family] = &[llama::FAMILY];
+static FAMILIES: &[Family] = &[
+    llama::FAMILY,
+    mistral::FAMILY,
+    qwen2::FAMILY,
+    qwen3::FAMILY,
+    phi3::FAMILY,
+    gemma2::FAMILY,
+    gemma3::FAMILY,
+    smollm3::FAMILY,
+];
 
-/// The family that models with random weights are made of.
-pub(crate) fn llama() -> &'static Family {
-    &FAMILIES[0]
+/// The family of a config, and the model that it describes.
+///
+/// # Errors
+/// When kvr does not run such models, or a value can't be used; the key is named.
+pub(crate) fn read(config: &Config) -> Result<(&'static Family, ModelSpec), ModelError> {
+    refuse_unsupported(config)?;
+    let family = of(config)?;
+    let spec = (family.spec)(config.clone())?;
+    Ok((family, spec))
 }
 
 /// The family that a config belongs to.
-pub(crate) fn of(config: &RawConfig, file: &str) -> Result<&'static Family, ModelError> {
-    let named = |f: &&Family| match &config.model_type {
-        Some(model_type) => f.model_type == model_type,
-        None => config.architectures.iter().any(|a| a == f.architecture),
+fn of(config: &Config) -> Result<&'static Family, ModelError> {
+    let model_type = config.text("model_type")?;
+    let architectures: Vec<&str> = config
+        .list("architectures")?
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|a| a.as_str())
+        .collect();
+    let named = |family: &&Family| match model_type {
+        Some(model_type) => family.model_types.contains(&model_type),
+        None => architectures.iter().any(|a| family.architectures.contains(a)),
     };
+    if model_type.is_none() && architectures.is_empty() {
+        return Err(config.missing("model_type"));
+    }
     FAMILIES.iter().find(named).ok_or_else(|| {
-        let known: Vec<&str> = FAMILIES.iter().map(|f| f.model_type).collect();
-        let what = config.model_type.clone().unwrap_or_else(|| config.architectures.join(", "));
-        ModelError::file(
-            file,
-            format!("unknown architecture '{what}' (known: {})", known.join(", ")),
-        )
+        let known: Vec<&str> = FAMILIES.iter().map(|family| family.model_types[0]).collect();
+        let what = model_type.map_or_else(|| architectures.join(", "), str::to_owned);
+        config.error(format!("unknown architecture '{what}' (known: {})", known.join(", ")))
     })
 }

@@ -40,7 +40,8 @@ impl Matrix {
         TensorData::from_bytes(bytes, [self.rows, self.columns], self.dtype)
     }
 
-    /// The matrix on a device: on the CPU in its own type, on a GPU in f32, which every adapter has.
+    /// The matrix on a device: on the CPU in its own type, on a GPU in f32, which every adapter
+    /// has.
     pub(crate) fn tensor(self, device: &Device) -> Tensor<2> {
         if is_cpu(device) {
             let shape = [self.rows, self.columns];

@@ -22,6 +22,10 @@ pub(crate) struct RandomWeights {
 const RUN: usize = 1 << 16;
 
 impl Weights for RandomWeights {
+    fn contains(&self, _: &str) -> bool {
+        true
+    }
+
     fn matrix(&mut self, name: &str, [rows, columns]: [usize; 2]) -> Result<Matrix, ModelError> {
         let digest =
             Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(name).finalize();
@@ -46,7 +50,7 @@ impl Weights for RandomWeights {
         Ok(Matrix { bytes, dtype: DType::F32, rows: width, columns: 1 })
     }
 
-    fn finish(&mut self, _: &[&str], _: Option<&str>) -> Result<(), ModelError> {
+    fn finish(&mut self, _: &[&str], _: &[&str]) -> Result<(), ModelError> {
         Ok(())
     }
 }

@@ -1,34 +1,16 @@
 //! Weights in safetensors files: one file, or shards with an index. Files are mapped, not read.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::DType;
-use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
+use super::content::{Content, sha256};
 use super::{Matrix, Weights};
-use crate::{ModelError, hex};
-
-/// The content of one file.
-enum Content {
-    Mapped(Mmap),
-    Embedded(&'static [u8]),
-}
-
-impl Content {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Embedded(bytes) => bytes,
-        }
-    }
-}
+use crate::ModelError;
 
 /// One tensor inside a file.
 #[derive(Debug, Clone)]
@@ -111,23 +93,12 @@ impl TensorFiles {
     pub(crate) fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self, ModelError> {
         let mut files =
             Self { files: Vec::new(), entries: BTreeMap::new(), taken: BTreeSet::new() };
-        files.add(name.to_owned(), Content::Embedded(bytes))?;
+        files.add(name.to_owned(), Content::of(bytes))?;
         Ok(files)
     }
 
     fn map(&mut self, path: &Path) -> Result<(), ModelError> {
-        let error = |source| ModelError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(error)?;
-        if file.metadata().map_err(error)?.len() == 0 {
-            return Err(ModelError::file(
-                path.display().to_string(),
-                "is empty: fetch the file again",
-            ));
-        }
-        // SAFETY: the map is read only. Another process that truncates the file while we run could
-        // still end us; weights are written once and then left alone.
-        let map = unsafe { Mmap::map(&file) }.map_err(error)?;
-        self.add(path.display().to_string(), Content::Mapped(map))
+        self.add(path.display().to_string(), Content::map(path)?)
     }
 
     fn add(&mut self, name: String, content: Content) -> Result<(), ModelError> {
@@ -202,17 +173,15 @@ impl TensorFiles {
 
     /// SHA-256 of the files, in order: of the only file itself, or of the shards' digests.
     pub(crate) fn sha256(&self) -> String {
-        let digests: Vec<_> =
-            self.files.par_iter().map(|(_, content)| Sha256::digest(content.bytes())).collect();
-        let digest: Cow<'_, [u8]> = match digests.as_slice() {
-            [only] => Cow::Borrowed(only.as_slice()),
-            many => Cow::Owned(Sha256::digest(many.concat()).to_vec()),
-        };
-        hex(&digest)
+        sha256(self.files.iter().map(|(_, content)| content.bytes()))
     }
 }
 
 impl Weights for TensorFiles {
+    fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix, ModelError> {
         let (bytes, dtype) = self.take(name, &shape)?;
         Ok(Matrix { bytes, dtype, rows: shape[0], columns: shape[1] })
@@ -223,11 +192,11 @@ impl Weights for TensorFiles {
         Ok(Matrix { bytes, dtype, rows: width, columns: 1 })
     }
 
-    fn finish(&mut self, ignored: &[&str], unused: Option<&str>) -> Result<(), ModelError> {
+    fn finish(&mut self, endings: &[&str], beginnings: &[&str]) -> Result<(), ModelError> {
         let extra = self.entries.iter().find(|(name, _)| {
             !self.taken.contains(*name)
-                && !ignored.iter().any(|end| name.ends_with(end))
-                && !unused.is_some_and(|start| name.starts_with(start))
+                && !endings.iter().any(|end| name.ends_with(end))
+                && !beginnings.iter().any(|start| name.starts_with(start))
         });
         match extra {
             None => Ok(()),

@@ -3,6 +3,7 @@
 use kvr_kernels::Context;
 use std::collections::BTreeMap;
 
+use kvr_models::loaders::gguf::GgufSource;
 use kvr_models::{Hub, ModelSource};
 use kvr_testing::fake_hub::{Behaviour, COMMIT, FakeHub, hex, repository};
 
@@ -76,4 +77,33 @@ fn names_that_do_not_exist_and_tokens_that_are_missing() {
     let fake = FakeHub::start(weightless, Behaviour::default());
     let error = load(&hub_of(&fake)).err().expect("no weights").to_string();
     assert!(error.contains("model.safetensors"), "{error}");
+}
+
+#[test]
+fn ggufs_are_found_by_name_and_by_quantisation_with_all_their_parts() {
+    // Version 3, no tensors, no keys.
+    let empty = [&b"GGUF"[..], &3_u32.to_le_bytes(), &[0; 16]].concat();
+    let names =
+        ["m-q4_k_m-00001-of-00002.gguf", "m-q4_k_m-00002-of-00002.gguf", "m-q8_0.gguf", "a.txt"];
+    let fake = FakeHub::start(
+        names.map(|name| (name.to_owned(), empty.clone())).into(),
+        Behaviour::default(),
+    );
+    let path = |source: &str, hub: &Hub| {
+        let source = GgufSource::parse(source).expect("well written").expect("a GGUF");
+        source.open(hub).and_then(|_| source.path(hub)).map_err(|e| e.to_string())
+    };
+    let hub = hub_of(&fake);
+    let first = path("hub:owner/name:Q4_K_M", &hub).expect("two parts");
+    assert!(first.ends_with(names[0]) && first.with_file_name(names[1]).exists());
+    assert!(!first.with_file_name(names[2]).exists(), "only what was asked for is fetched");
+    path("hub:owner/name/m-q8_0.gguf", &hub).expect("a file");
+    let error = path("hub:owner/name:Q6_K", &hub).expect_err("no such quantisation");
+    assert!(error.contains("(it has m-q4_k_m-00001-of-00002.gguf, m-q8_0.gguf)"), "{error}");
+    let gone = Hub { endpoint: "http://127.0.0.1:9".to_owned(), ..hub.clone() };
+    for hub in [gone, Hub { offline: true, ..hub }] {
+        assert_eq!(path("hub:owner/name:q4_k_m", &hub).as_ref(), Ok(&first));
+        let error = path("hub:owner/name/other.gguf", &hub).expect_err("not in the cache");
+        assert!(error.contains("other.gguf of owner/name is not in the cache"), "{error}");
+    }
 }

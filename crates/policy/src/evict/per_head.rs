@@ -198,6 +198,7 @@ impl<H: HeadCache> LayerCache for PerHead<H> {
         }
         let queries = prompt.last_queries(prompt.tokens())?;
         let step = Step::new(prompt.rows(), queries.queries, prompt.scale);
+        let step = Step { soft_cap: prompt.soft_cap, ..step };
         self.step(step).map(|_| ())
     }
 }

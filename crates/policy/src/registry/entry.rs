@@ -133,7 +133,8 @@ impl MethodEntry {
     fn no_setting(&self, unknown: &str) -> String {
         let nearest = nearest_names(unknown, self.settings.iter().map(|setting| setting.name));
         let hint = nearest.first().map_or(String::new(), |near| format!(", nearest: '{near}'"));
-        format!("{0} has no setting '{unknown}'{hint} (`kvr policies {0}` lists them)", self.name)
+        let all: Vec<&str> = self.settings.iter().map(|setting| setting.name).collect();
+        format!("{} has no setting '{unknown}'{hint}: it has {}", self.name, all.join(", "))
     }
 
     fn no_inner(&self, name: &str, value: &Value) -> String {

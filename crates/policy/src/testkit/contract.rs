@@ -10,8 +10,8 @@ use super::rows::Rows;
 use super::{Failure, heap};
 use crate::evict::host;
 use crate::{
-    Append, Context, KvCachePolicy, LayerCache, LayerGeometry, PackedCache, PolicyError, Prompt,
-    Rope, Side, Step,
+    Append, ChannelOrder, Context, KvCachePolicy, LayerCache, LayerGeometry, PackedCache,
+    PolicyError, Prompt, Rope, Side, Step,
 };
 
 /// Tokens of a run: more than two pages, and no multiple of any block.
@@ -100,7 +100,8 @@ pub fn geometry() -> LayerGeometry {
         query_heads: 4,
         kv_heads: 2,
         head_dim: 64,
-        rope: Some(Rope { frequencies }),
+        rope: Some(Rope { frequencies, order: ChannelOrder::Halves }),
+        window: None,
     }
 }
 
@@ -271,10 +272,11 @@ impl Kit<'_> {
         let (prompt, after) = (TOKENS - 9, 9);
         let failed = |e: PolicyError| self.fail(rule, e.to_string());
         let mut cache = self.cache()?;
-        let Step { new: Append { keys, values, .. }, queries, scale, .. } =
+        let Step { new: Append { keys, values, .. }, queries, scale, soft_cap, .. } =
             self.rows.step(0, prompt);
         let queries = Some(queries);
-        let all = Prompt { keys, values, queries, scale, hidden: None, output_weight: None };
+        let (hidden, output_weight) = (None, None);
+        let all = Prompt { keys, values, queries, scale, soft_cap, hidden, output_weight };
         if cache.needs().hidden || cache.needs().output_weight {
             // The kit has a layer's rows and no model around it.
             return Ok(());

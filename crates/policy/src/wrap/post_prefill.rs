@@ -124,6 +124,7 @@ struct Full {
     store: PackedCache,
     open: bool,
     scale: f32,
+    soft_cap: Option<f32>,
     queries: Vec<Tensor<4>>,
     hidden: Vec<Tensor<3>>,
     output_weight: Option<Tensor<2>>,
@@ -134,12 +135,13 @@ impl Full {
         let side = || Side::per_token(Arc::new(F32));
         let store = PackedCache::new(layer, context, side(), side())?;
         let (queries, hidden) = (Vec::new(), Vec::new());
-        Ok(Self { store, open: true, scale: 1.0, queries, hidden, output_weight: None })
+        let (scale, soft_cap, output_weight) = (1.0, None, None);
+        Ok(Self { store, open: true, scale, soft_cap, queries, hidden, output_weight })
     }
 
     fn step(&mut self, step: Step, needs: Needs) -> Result<Tensor<4>, PolicyError> {
         let queries = step.queries.clone();
-        self.scale = step.scale;
+        (self.scale, self.soft_cap) = (step.scale, step.soft_cap);
         self.hidden.extend(step.hidden.clone().filter(|_| needs.hidden));
         self.output_weight = step.output_weight.clone().filter(|_| needs.output_weight);
         let output = LayerCache::step(&mut self.store, step)?;
@@ -171,6 +173,7 @@ impl Full {
             values,
             queries: (!queries.is_empty()).then(|| Tensor::cat(queries, 2)),
             scale: self.scale,
+            soft_cap: self.soft_cap,
             hidden: (!hidden.is_empty()).then(|| Tensor::cat(hidden, 1)),
             output_weight: self.output_weight.take(),
         })

@@ -2,7 +2,7 @@
 
 use burn::Tensor;
 use burn::tensor::Device;
-use kvr_policy::{Append, Context, KvCachePolicy, LayerCache, Queries, Registry};
+use kvr_policy::{Append, Context, KvCachePolicy, LayerCache, Queries, Registry, Step};
 
 use crate::support::{attention_f64, geometry, random, tensor};
 
@@ -51,11 +51,59 @@ fn check_policy(
         .try_to_vec::<f32>()
         .expect("f32");
     let (k, v) = stored(&*cache);
-    let want = attention_f64(&q, &k, &v, sizes, position, f64::from(scale));
+    let scores = |product| f64::from(scale) * product;
+    let want = attention_f64(&q, &k, &v, sizes, (position, held), scores);
     let top = want.iter().fold(0.0f64, |m, x| m.max(x.abs()));
     let worst =
         got.iter().zip(&want).map(|(g, w)| (f64::from(*g) - w).abs() / top).fold(0.0, f64::max);
     assert!(worst <= bound, "{name} {sizes:?}: relative error {worst:e}");
+}
+
+/// Sliding windows and capped scores, as Gemma 2 has them.
+fn check_windows_and_caps(device: &Device) {
+    for name in ["fp32", "k8v4", "kivi-4"] {
+        let policy = Registry::builtin().policy(name).expect(name);
+        for sizes in [[1, 4, 2, 1, 600, 64], [2, 4, 2, 40, 300, 64], [1, 2, 1, 300, 300, 128]] {
+            let [b, hq, hkv, steps, held, d] = sizes;
+            let mut cache =
+                policy.layer(&geometry(b, hq, hkv, d), &Context::new(device)).expect("a cache");
+            let rows =
+                |seed| tensor(&random(b * hkv * held * d, d, seed), [b, hkv, held, d], device);
+            let new = Append { keys: rows(21), values: rows(22), position: 0 };
+            cache.append(new.clone()).expect("rows that fit");
+            let q = random(b * hq * steps * d, d, 23);
+            let (position, window, cap, scale) = (held - steps, 50, 5.0, 0.25);
+            let queries = tensor(&q, [b, hq, steps, d], device);
+            let step = Step::new(new.part(position..held, position), queries, scale);
+            let step = Step { soft_cap: Some(cap), window: Some(window), ..step };
+            let (_, queries) = step.causal();
+            let got = cache.attend(&queries).expect("attention").output;
+            let got = got.into_data_as::<f32>().try_to_vec::<f32>().expect("f32");
+            let (k, v) = stored(&*cache);
+            let capped = |product: f64| {
+                let (scale, cap) = (f64::from(scale), f64::from(cap));
+                cap * (scale * product / cap).tanh()
+            };
+            let want = attention_f64(&q, &k, &v, sizes, (position, window), capped);
+            let top = want.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+            for (got, want) in got.iter().zip(&want) {
+                let off = (f64::from(*got) - want).abs() / top;
+                assert!(off <= 2e-5, "{name} {sizes:?}: relative error {off:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_and_capped_scores_on_the_cpu() {
+    check_windows_and_caps(&Device::flex());
+}
+
+#[test]
+fn windows_and_capped_scores_on_the_gpu() {
+    if let Some(device) = crate::support::gpu() {
+        check_windows_and_caps(&device);
+    }
 }
 
 #[test]

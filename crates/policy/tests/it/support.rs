@@ -74,7 +74,8 @@ pub(crate) fn geometry(
     kv_heads: usize,
     head_dim: usize,
 ) -> LayerGeometry {
-    LayerGeometry { layer: 0, layers: 1, batch, query_heads, kv_heads, head_dim, rope: None }
+    let (rope, window) = (None, None);
+    LayerGeometry { layer: 0, layers: 1, batch, query_heads, kv_heads, head_dim, rope, window }
 }
 
 /// Numbers in about ±3 with an outlier channel, as keys have.
@@ -92,14 +93,15 @@ pub(crate) fn tensor(values: &[f32], shape: [usize; 4], device: &Device) -> Tens
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
-/// Softmax attention in float64, `[B, Hq, S, D]`; query `s` reads tokens up to `first + s`.
+/// Softmax attention in float64, `[B, Hq, S, D]`; query `s` reads the last `window` tokens up to
+/// `first + s`, and `score` makes scores of products.
 pub(crate) fn attention_f64(
     q: &[f32],
     k: &[f32],
     v: &[f32],
     [batch, hq, hkv, steps, held, d]: [usize; 6],
-    first: usize,
-    scale: f64,
+    (first, window): (usize, usize),
+    score: impl Fn(f64) -> f64,
 ) -> Vec<f64> {
     let mut out = vec![0.0; batch * hq * steps * d];
     for b in 0..batch {
@@ -107,19 +109,17 @@ pub(crate) fn attention_f64(
             let kv = b * hkv + h / (hq / hkv);
             for s in 0..steps {
                 let row = ((b * hq + h) * steps + s) * d;
-                let seen = held.min(first + s + 1);
+                let end = first + s + 1;
+                let seen = end.saturating_sub(window)..end.min(held);
                 let at = |t: usize| (kv * held + t) * d;
-                let scores: Vec<f64> = (0..seen)
-                    .map(|t| {
-                        scale
-                            * (0..d)
-                                .map(|i| f64::from(q[row + i]) * f64::from(k[at(t) + i]))
-                                .sum::<f64>()
-                    })
-                    .collect();
+                let product = |t: usize| {
+                    let products = (0..d).map(|i| f64::from(q[row + i]) * f64::from(k[at(t) + i]));
+                    products.sum::<f64>()
+                };
+                let scores: Vec<f64> = seen.clone().map(|t| score(product(t))).collect();
                 let max = scores.iter().copied().fold(f64::MIN, f64::max);
                 let sum: f64 = scores.iter().map(|x| (x - max).exp()).sum();
-                for (t, score) in scores.iter().enumerate() {
+                for (t, score) in seen.zip(&scores) {
                     let weight = (score - max).exp() / sum;
                     for i in 0..d {
                         out[row + i] += weight * f64::from(v[at(t) + i]);

@@ -10,7 +10,7 @@ use kvr_eval::report::table::{Detail, Format, caption, records_table};
 use kvr_eval::run::dataset::Dataset;
 use kvr_eval::run::modes::Mode;
 use kvr_eval::run::session::Session;
-use kvr_models::Hub;
+use kvr_models::{Hub, Lengths};
 use kvr_policy::Registry;
 
 use crate::shared::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         for policy in &policies {
             let mode = Mode::of_generation(&**policy);
             let planned = (depth + args.prompt + args.decode).max(1);
-            let mut session = Session::new(&model.decoder, policy, mode, planned)?;
+            let mut session = Session::new(&model.decoder, policy, mode, Lengths::of(planned))?;
             let timing = Timing {
                 depth: *depth,
                 prompt: args.prompt,

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use kvr_models::Lengths;
 use kvr_policy::KvCachePolicy;
 
 use crate::EvalError;
@@ -67,9 +68,10 @@ impl Mode {
         }
     }
 
-    /// The length that shares of a window are shares of.
-    pub(crate) fn planned(self, window: &Window) -> usize {
-        self.prompt(window).unwrap_or(window.tokens.len())
+    /// The lengths of a window; its prompt counts where it is compressed.
+    pub(crate) fn lengths(self, window: &Window) -> Lengths {
+        let longest = window.tokens.len();
+        Lengths { planned: Some(self.prompt(window).unwrap_or(longest)), longest }
     }
 
     /// How a policy generates: prompts are compressed at their end where the policy does that, else

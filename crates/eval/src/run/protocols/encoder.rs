@@ -58,7 +58,7 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// When the model has neither a first nor a last token.
     pub fn prefix(&self) -> Result<u32, EvalError> {
-        self.model.bos().or(self.model.eos()).ok_or_else(|| {
+        self.model.bos().or(self.model.eos().first().copied()).ok_or_else(|| {
             EvalError::Setting(format!(
                 "{}: names neither bos_token_id nor eos_token_id, and the protocol needs one \
                 before the text: add it to config.json",

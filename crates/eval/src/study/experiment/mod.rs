@@ -5,7 +5,7 @@ mod settings;
 
 use std::sync::Arc;
 
-use kvr_models::Model;
+use kvr_models::{Lengths, Model};
 use kvr_policy::KvCachePolicy;
 
 use crate::EvalError;
@@ -100,8 +100,9 @@ impl<'a> Experiment<'a> {
     /// Why it can't.
     pub fn check(&self, policy: &dyn KvCachePolicy) -> Result<(), EvalError> {
         self.mode.serves(policy)?;
-        let planned = self.plan.windows.first().map(|window| self.mode.planned(window));
-        self.model.decoder.caches(policy, 1, planned)?;
+        let lengths = self.plan.windows.first().map(|window| self.mode.lengths(window));
+        let lengths = lengths.unwrap_or(Lengths::of(self.ctx));
+        self.model.decoder.caches(policy, 1, lengths)?;
         Ok(())
     }
 
@@ -114,7 +115,8 @@ impl<'a> Experiment<'a> {
         policy: &Arc<dyn KvCachePolicy>,
         progress: &mut dyn FnMut(),
     ) -> Result<(), EvalError> {
-        let mut session = Session::new(&self.model.decoder, policy, self.mode, self.ctx)?;
+        let mut session =
+            Session::new(&self.model.decoder, policy, self.mode, Lengths::of(self.ctx))?;
         for window in &self.plan.windows {
             session.run(window, self.batch)?;
             progress();

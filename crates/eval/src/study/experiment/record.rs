@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kvr_models::Lengths;
 use kvr_policy::KvCachePolicy;
 
 use super::Experiment;
@@ -101,8 +102,10 @@ impl Experiment<'_> {
         let timing =
             Timing { depth, prompt: 0, decode: DECODE_TOKENS, rounds: 1, batch: self.batch };
         let mode = Mode::of_generation(&**policy);
-        let planned = if mode == Mode::PostPrefill { depth } else { depth + DECODE_TOKENS };
-        let mut session = Session::new(&self.model.decoder, policy, mode, planned)?;
+        let longest = depth + DECODE_TOKENS;
+        let planned = if mode == Mode::PostPrefill { depth } else { longest };
+        let lengths = Lengths { planned: Some(planned), longest };
+        let mut session = Session::new(&self.model.decoder, policy, mode, lengths)?;
         let decode = speed::measure(&mut session, &window.tokens, &timing)?;
         Ok(Speed {
             prefill_s: seconds.map(|_| total),

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use self::planes::{At, Planes};
 use crate::attention::{LN_ZERO, PartialAttention};
 use crate::paged::{Axis, PAGE_TOKENS, Store};
-use crate::simd::{Buffer, exp};
+use crate::simd::{Buffer, exp, soft_cap};
 use crate::tokens::Queries;
 
 /// Rows of scores that exist at a time in one task: with 256 tokens a page, 128 KiB.
@@ -63,6 +63,7 @@ pub(crate) fn attend(queries: &Queries, cache: &Store) -> PartialAttention {
         head_dim: d,
         visible: queries.visible.iter().map(held).collect(),
         scale: queries.scale,
+        soft_cap: queries.soft_cap,
         keys: Planes::new(&cache.keys, &keys),
         values: Planes::new(&cache.values, &values),
     };
@@ -95,6 +96,7 @@ struct Job<'a> {
     head_dim: usize,
     visible: Vec<Range<usize>>,
     scale: f32,
+    soft_cap: Option<f32>,
     keys: Planes<'a>,
     values: Planes<'a>,
 }
@@ -162,6 +164,7 @@ impl Job<'_> {
                 self.keys.decode(at, d, keys, &mut spare);
                 few::scores(&queries, keys, scores, d, self.scale, self.values.prefetch(at, width));
             }
+            self.cap(scores);
             softmax::rows(scores, width, &visible, (&mut part.running, 0), &mut part.weighted);
             let values = &mut tile[..width * d];
             self.values.decode(at, d, values, &mut spare);
@@ -208,6 +211,7 @@ impl Job<'_> {
                 let (keys, values) = (&keys[..width * d], &values[..width * d]);
                 let sizes = [block.len(), width, d];
                 gemm(scores, queries, keys, sizes, (1, d), (false, self.scale));
+                self.cap(scores);
                 let running = (&mut part.running, block.start);
                 softmax::rows(scores, width, &visible, running, weighted);
                 let sizes = [block.len(), d, width];
@@ -215,6 +219,12 @@ impl Job<'_> {
             }
         }
         part
+    }
+
+    fn cap(&self, scores: &mut [f32]) {
+        if let Some(cap) = self.soft_cap {
+            soft_cap(scores, cap);
+        }
     }
 
     /// The first row of a task among those of all sequences and heads.

@@ -113,7 +113,8 @@ fn main(
         var highest = NOTHING;
         for (var p = 0u; p < SHARE; p++) {
             let token = p * SHARERS + share;
-            scores[p] = select(NOTHING, work.scores[own_row * SCORE_ROW + token], start + token - own_first < own_count);
+            let score = capped(work.scores[own_row * SCORE_ROW + token], job.soft_cap);
+            scores[p] = select(NOTHING, score, start + token - own_first < own_count);
             highest = max(highest, scores[p]);
         }
         for (var bit = 0u; bit < SHARER_BITS; bit++) { highest = max(highest, subgroupShuffleXor(highest, 1u << bit)); }

@@ -77,6 +77,7 @@ pub(crate) fn attend(queries: &Queries, cache: &Store, reader: &Reader) -> Parti
         let numbers = [slice.first, slice.tokens, split, first_part, parts].map(|n| n as u32);
         let mut info = numbers.to_vec();
         info.extend([queries.scale.to_bits(), s as u32, rows as u32, keys.capacity as u32]);
+        info.push(queries.soft_cap.unwrap_or(0.0).to_bits());
         info.extend(queries.visible.iter().flat_map(|r| [r.start as u32, r.end as u32]));
         plan.program.submit(
             &[&q, &keys.codes, &keys.scales, &values.codes, &values.scales, &sums, &states],
@@ -160,7 +161,7 @@ fn halves(queries: &Queries) -> [Queries; 2] {
     [0..s / 2, s / 2..s].map(|range| Queries {
         queries: queries.queries.clone().narrow(2, range.start, range.len()),
         visible: queries.visible[range].to_vec(),
-        scale: queries.scale,
+        ..*queries
     })
 }
 

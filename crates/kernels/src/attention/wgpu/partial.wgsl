@@ -121,7 +121,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let other = (l + cluster + own / 4u * (LANES / 2u)) % LANES;
                 sum += scratch[(u * R4 + own / 4u) * GROUP + cluster * LANES + other][own % 4u];
             }
-            weight[u] = select(NOTHING, sum, token - own_first < own_count);
+            weight[u] = select(NOTHING, capped(sum, job.soft_cap), token - own_first < own_count);
             highest = max(highest, weight[u]);
         }
         let keep = exp(largest - highest);

@@ -11,7 +11,7 @@ struct Eight { low: vec4<f32>, high: vec4<f32> }
 // The tokens that a row reads, from one to before another.
 fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
     if (row >= rows) { return vec2<u32>(0u, 0u); }
-    let at = 9u + 2u * (row % steps);
+    let at = 10u + 2u * (row % steps);
     return vec2<u32>(info[at], info[at + 1u]);
 }
 
@@ -19,15 +19,22 @@ fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
 struct Job {
     first_token: u32,       // of the page
     tokens: u32,            // that the page holds
-    split: u32,           // tokens of a workgroup
+    split: u32,             // tokens of a workgroup
     part: u32,              // of `parts` answers, this workgroup's
     parts: u32,
     scale: f32,
     steps: u32,
     rows: u32,
     capacity: u32,          // tokens from one head to the next
+    soft_cap: f32,          // of scores; 0 is none
 }
 
 fn job_of(group: vec3<u32>) -> Job {
-    return Job(info[0], info[1], info[2], info[3] + group.x, info[4], bitcast<f32>(info[5]), info[6], info[7], info[8]);
+    return Job(info[0], info[1], info[2], info[3] + group.x, info[4], bitcast<f32>(info[5]), info[6], info[7], info[8], bitcast<f32>(info[9]));
+}
+
+// A score that is capped, if any is. Some tanh of large numbers are no number.
+fn capped(score: f32, cap: f32) -> f32 {
+    if (cap == 0.0) { return score; }
+    return cap * tanh(clamp(score / cap, -15.0, 15.0));
 }

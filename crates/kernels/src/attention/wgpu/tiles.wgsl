@@ -104,7 +104,9 @@ fn main(
             }
         }
         for (var j = 0u; j < SHARE; j++) {
-            weights[(score_token + 8u * j) * (R / 4u) + (score_rows ^ score_token)] = score[j] * job.scale;
+            var scaled = score[j] * job.scale;
+            for (var i = 0u; i < 4u; i++) { scaled[i] = capped(scaled[i], job.soft_cap); }
+            weights[(score_token + 8u * j) * (R / 4u) + (score_rows ^ score_token)] = scaled;
         }
         // The next keys are loaded while these are computed with; after the last ones, the first again.
         let next = select(begin, start + CHUNK, start + CHUNK < end);

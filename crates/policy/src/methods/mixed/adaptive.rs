@@ -289,7 +289,8 @@ impl HeadCache for Head {
         if !attend {
             return Ok(None);
         }
-        let queries = Queries::causal(token.queries, self.chain().tokens(), token.scale);
+        let (soft_cap, held) = (token.soft_cap, self.chain().tokens());
+        let queries = Queries { soft_cap, ..Queries::causal(token.queries, held, token.scale) };
         let attended = self.attend(&queries)?;
         let attention = host(received(&queries, &self.chain(), &attended.log_sum_exp)?)?;
         let keep = 0.5f32.powf(1.0 / self.settings.half_life);

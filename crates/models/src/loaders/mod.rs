@@ -1,0 +1,3 @@
+//! Formats of model files.
+
+pub mod gguf;
