@@ -26,6 +26,7 @@ COMMENT = (
     "torch 2.15, float32: keys (after RoPE) and values rounded to the format and back with gguf's reference "
     "quantisers, query and scores in f32; windows of 512, first token replaced by BOS, positions 256..510 scored"
 )
+HEADER = ["text", "ctx", "chunks", "k", "v", "scored", "ppl"]
 # Relative. Sums in another order move a value across a rounding edge now and then: 1.2e-5 was seen.
 TOLERANCE = 2e-5
 
@@ -66,25 +67,20 @@ def perplexity(model, windows, keys, values, order):
     half, total = CONTEXT // 2, 0.0
     for window in windows:
         hidden = model.model(window[None], use_cache=False).last_hidden_state[0, half:-1]
-        losses = torch.nn.functional.cross_entropy(model.lm_head(hidden), window[half + 1 :], reduction="none")
+        losses = torch.nn.functional.cross_entropy(
+            model.lm_head(hidden), window[half + 1 :], reduction="none"
+        )
         total += losses.double().sum().item()
     scored = len(windows) * (CONTEXT - half - 1)
     return np.exp(total / scored), scored
-
-
-def cut(ids, count, bos):
-    windows = torch.tensor(ids[: count * CONTEXT]).view(count, CONTEXT)
-    if bos is not None:
-        windows[:, 0] = bos
-    return windows
 
 
 def tokenizer_of(path):
     """SmolLM2's tokenizer out of its GGUF: byte-level pairs, every digit for itself."""
     fields = gguf.GGUFReader(path).fields
     tokens, merges = (fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "merges"))
-    pairs = [tuple(merge.split(" ")) for merge in merges]
-    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, pairs))
+    ids, pairs = {token: i for i, token in enumerate(tokens)}, [tuple(m.split(" ")) for m in merges]
+    tokenizer = Tokenizer(models.BPE(ids, pairs))
     levels = [pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(levels)
     return tokenizer
@@ -100,16 +96,18 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     text = (args.text / "wiki.test.raw").read_text()
-    dtype = torch.float64 if args.double else torch.float32
+    load, dtype = AutoModelForCausalLM.from_pretrained, torch.float64 if args.double else torch.float32
     if args.gguf:
-        source, file = args.gguf.parent, args.gguf.name
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, gguf_file=file).eval()
+        model = load(args.gguf.parent, dtype=dtype, gguf_file=args.gguf.name)
         tokenizer, bos = tokenizer_of(args.gguf), None
     else:
-        model = AutoModelForCausalLM.from_pretrained(common.MINI, dtype=dtype).eval()
+        model = load(common.MINI, dtype=dtype)
         tokenizer = Tokenizer.from_file(str(common.MINI / "tokenizer.json"))
         bos = model.config.bos_token_id
-    windows = cut(tokenizer.encode(text).ids, args.windows, bos)
+    ids = tokenizer.encode(text).ids[: args.windows * CONTEXT]
+    windows = torch.tensor(ids).view(args.windows, CONTEXT)
+    if bos is not None:
+        windows[:, 0] = bos
     rows = []
     for pair in args.pairs:
         keys, values = pair.split(":")
@@ -117,9 +115,8 @@ def main():
         rows.append(["wiki.test.raw", CONTEXT, len(windows), keys, values, scored, f"{ppl:.5f}"])
         print(args.order, *rows[-1], sep="\t", flush=True)
     if not args.gguf:
-        header = ["text", "ctx", "chunks", "k", "v", "scored", "ppl"]
         path = args.out or common.committed("exact.tsv")
-        common.finish_table(path, COMMENT, header, rows, args, TOLERANCE)
+        common.finish_table(path, COMMENT, HEADER, rows, args, TOLERANCE)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ use crate::aliases::{self, ALIASES};
 use crate::config::Config;
 use crate::decoder::{Decoder, build};
 use crate::hub::Hub;
-use crate::loaders::gguf::GgufSource;
+use crate::loaders::gguf::{Gguf, GgufSource, GgufWeights};
 use crate::spec::Geometry;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{RandomWeights, TensorFiles, read};
@@ -31,6 +31,8 @@ pub enum ModelSource {
     },
     /// A folder with config.json, tokenizer.json and safetensors.
     Folder(PathBuf),
+    /// A GGUF, here or on the hub.
+    Gguf(GgufSource),
     /// Random weights in a built-in geometry.
     Random {
         /// Name of the geometry.
@@ -46,6 +48,9 @@ impl FromStr for ModelSource {
     fn from_str(text: &str) -> Result<Self, ModelError> {
         if text == "mini" {
             return Ok(Self::Mini);
+        }
+        if let Some(gguf) = GgufSource::parse(text)? {
+            return Ok(Self::Gguf(gguf));
         }
         if let Some(rest) = text.strip_prefix("hub:") {
             let (name, revision) = match rest.split_once('@') {
@@ -95,6 +100,7 @@ impl fmt::Display for ModelSource {
             Self::Hub { name, revision: None } => write!(f, "hub:{name}"),
             Self::Hub { name, revision: Some(revision) } => write!(f, "hub:{name}@{revision}"),
             Self::Folder(path) => write!(f, "{}", path.display()),
+            Self::Gguf(gguf) => write!(f, "{gguf}"),
             Self::Random { geometry, seed } => write!(f, "random:{geometry}:{seed}"),
         }
     }
@@ -163,6 +169,7 @@ impl ModelSource {
                 from_folder(name, &folder, context)
             }
             Self::Folder(folder) => from_folder(name, folder, context),
+            Self::Gguf(source) => from_gguf(name, &source.open(hub)?, context),
             Self::Random { geometry, seed } => {
                 let (family, mut spec) = geometries::model(geometry)
                     .ok_or_else(|| unknown("geometry", geometry, geometries::names()))?;
@@ -194,12 +201,11 @@ pub fn geometry(text: &str, hub: &Hub) -> Result<Geometry, ModelError> {
         return Ok(geometry);
     }
     let of = |config: Config| Ok(families::read(&config)?.1.geometry);
-    if let Some(source) = GgufSource::parse(text)? {
-        let gguf = source.open(hub)?;
-        let config = gguf.config()?.to_string();
-        return of(Config::parse(config.as_bytes(), gguf.file())?);
-    }
     let folder = match text.parse()? {
+        ModelSource::Gguf(source) => {
+            let gguf = source.open(hub)?;
+            return of(Config::parse(gguf.config()?.to_string().as_bytes(), gguf.file())?);
+        }
         ModelSource::Mini => return of(Config::parse(mini::CONFIG, "mini/config.json")?),
         ModelSource::Random { geometry, .. } => {
             return geometries::named(&geometry)
@@ -225,6 +231,23 @@ fn from_folder(name: String, folder: &Path, context: &Context) -> Result<Model, 
         false => None,
     };
     assemble(name, &config, weights, tokenizer, context)
+}
+
+/// A GGUF in its own order of channels, with its weights as they are packed.
+fn from_gguf(name: String, gguf: &Gguf, context: &Context) -> Result<Model, ModelError> {
+    let config = Config::parse(gguf.config()?.to_string().as_bytes(), gguf.file())?;
+    let (family, spec) = families::read(&config)?;
+    let special = gguf.special_tokens()?;
+    let mut weights = GgufWeights::new(gguf)?;
+    let decoder = build::decoder(&spec, &family.names, &mut weights, context)?;
+    Ok(Model {
+        name,
+        decoder,
+        tokenizer: Some(gguf.tokenizer()?),
+        sha256: Some(gguf.sha256()),
+        config_bos: special.bos,
+        config_eos: special.eos.into_iter().chain(special.eot).collect(),
+    })
 }
 
 fn assemble(

@@ -3,9 +3,9 @@
 
 use kvr_eval::run::metrics::rows::scores;
 use kvr_eval::run::session::logits;
-use kvr_models::{Decoder, Model};
+use kvr_models::{Caches, Decoder, Lengths, Model};
+use kvr_policy::Registry;
 use kvr_policy::wrap::PostPrefill;
-use kvr_policy::{LayerCache, Registry};
 use kvr_testing::{f32s, u32s};
 use safetensors::SafeTensors;
 
@@ -25,12 +25,7 @@ const METHODS: [(&str, &str); 3] = [
 /// The largest difference of a loss: f32 sums in another order.
 const TOLERANCE: f64 = 1e-4;
 
-fn losses(
-    decoder: &Decoder,
-    prompt: &[u32],
-    rest: &[u32],
-    caches: &mut [Box<dyn LayerCache>],
-) -> Vec<f64> {
+fn losses(decoder: &Decoder, prompt: &[u32], rest: &[u32], caches: &mut Caches) -> Vec<f64> {
     let last = prompt.len() - 1;
     let hidden = decoder.forward(prompt, 1, 0, true, caches).expect("a prompt").narrow(0, last, 1);
     let first = scores(&logits(decoder, hidden).expect("logits"), &rest[..1]);
@@ -46,7 +41,8 @@ fn check(model: &Model, file: &SafeTensors<'_>, prompt: usize, theirs: &str, our
     let (prompt, rest) = tokens.split_at(prompt);
     let policy = PostPrefill(Registry::builtin().policy(ours).expect(ours));
     let decoder = &model.decoder;
-    let mut caches = decoder.caches(&policy, 1, Some(prompt.len())).expect(ours);
+    let lengths = Lengths { planned: Some(prompt.len()), longest: tokens.len() };
+    let mut caches = decoder.caches(&policy, 1, lengths).expect(ours);
     let got = losses(decoder, prompt, rest, &mut caches);
     let kept = tensor("kept").expect("kept positions");
     let n = kept.shape()[2];

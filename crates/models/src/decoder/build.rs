@@ -42,7 +42,7 @@ pub(crate) fn decoder(
     // Tied, the embedding serves twice; on the CPU it is one tensor.
     let cpu = Device::flex();
     let copy = (spec.tied_embeddings && *device != cpu).then(|| embedding.clone());
-    let rows = embedding.tensor(&cpu);
+    let rows = embedding.weight(&cpu);
     let head = match (spec.tied_embeddings, copy) {
         (false, _) => source.linear("", &[names.head], &[vocabulary], hidden, false)?,
         (true, Some(copy)) => Linear { pieces: copy.pieces(PIECE_BYTES, device), bias: None },

@@ -2,6 +2,7 @@
 
 use burn::Tensor;
 use burn::tensor::{DType, Device, Int, TensorData};
+use kvr_kernels::linear::{Weight, packed_rows};
 
 use crate::ModelError;
 
@@ -9,7 +10,7 @@ use crate::ModelError;
 #[derive(Debug)]
 pub(crate) struct Embedding {
     /// `[vocabulary, hidden]`. Stays on the CPU: rows are looked up, and a GPU may not bind it.
-    pub(super) rows: Tensor<2>,
+    pub(super) rows: Weight,
     pub(super) scale: f32,
 }
 
@@ -23,11 +24,19 @@ impl Embedding {
                  another model"
             )));
         }
-        let ids: Vec<i32> = tokens.iter().map(|t| *t as i32).collect();
-        let cpu = self.rows.device();
-        let data = TensorData::new(ids, [tokens.len()]);
-        let ids = Tensor::<1, Int>::from_data(data, (&cpu, DType::I32));
-        let rows = self.rows.clone().select(0, ids).cast(DType::F32);
+        let cpu = Device::flex();
+        let rows = match &self.rows {
+            Weight::Dense(rows) => {
+                let ids: Vec<i32> = tokens.iter().map(|t| *t as i32).collect();
+                let data = TensorData::new(ids, [tokens.len()]);
+                let ids = Tensor::<1, Int>::from_data(data, (&cpu, DType::I32));
+                rows.clone().select(0, ids).cast(DType::F32)
+            }
+            Weight::Packed(rows) => {
+                let ids: Vec<usize> = tokens.iter().map(|t| *t as usize).collect();
+                packed_rows(rows, &ids, &cpu)
+            }
+        };
         let rows = if self.scale == 1.0 { rows } else { rows * self.scale };
         Ok(if cpu == *device { rows } else { rows.to_device(device) })
     }

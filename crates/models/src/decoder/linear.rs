@@ -1,15 +1,15 @@
 //! A weight that may be stored in several pieces.
 
 use burn::Tensor;
-use burn::tensor::DType;
+use burn::tensor::{DType, Device};
 
-use kvr_kernels::linear::linear;
+use kvr_kernels::linear::{Weight, packed_rows};
 
 /// `y = x · Wᵀ + b`. The pieces of `W` `[out, in]` follow each other along `out`: a GPU limits how
 /// much one buffer may hold.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    pub(crate) pieces: Vec<Tensor<2>>,
+    pub(crate) pieces: Vec<Weight>,
     pub(crate) bias: Option<Tensor<1>>,
 }
 
@@ -17,9 +17,9 @@ impl Linear {
     /// `[N, in]` to `[N, out]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let y = match self.pieces.as_slice() {
-            [whole] => linear(x, whole),
+            [whole] => whole.product(x),
             pieces => {
-                let parts = pieces.iter().map(|w| linear(x.clone(), w));
+                let parts = pieces.iter().map(|w| w.product(x.clone()));
                 Tensor::cat(parts.collect(), 1)
             }
         };
@@ -31,7 +31,13 @@ impl Linear {
 
     /// The whole matrix in f32, `[out, in]`.
     pub(crate) fn weight(&self) -> Tensor<2> {
-        let pieces = self.pieces.iter().map(|piece| piece.clone().cast(DType::F32));
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Weight::Dense(weight) => weight.clone().cast(DType::F32),
+            Weight::Packed(packed) => {
+                let all: Vec<usize> = (0..packed.rows()).collect();
+                packed_rows(packed, &all, &Device::flex())
+            }
+        });
         Tensor::cat(pieces.collect(), 0)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
+use kvr_kernels::linear::SharedBytes;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -10,7 +12,8 @@ use sha2::{Digest, Sha256};
 use crate::{ModelError, hex};
 
 /// A file mapped into memory, or bytes that are there already.
-pub(crate) struct Content(Box<dyn AsRef<[u8]> + Send + Sync>);
+#[derive(Clone)]
+pub(crate) struct Content(SharedBytes);
 
 impl Content {
     /// Maps a file, which may not be empty.
@@ -26,11 +29,16 @@ impl Content {
         // SAFETY: the map is read only. Another process that truncates the file while we run could
         // still end us; weights are written once and then left alone.
         let map = unsafe { Mmap::map(&file) }.map_err(error)?;
-        Ok(Self(Box::new(map)))
+        Ok(Self(Arc::new(map)))
     }
 
     pub(crate) fn of(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
-        Self(Box::new(bytes))
+        Self(Arc::new(bytes))
+    }
+
+    /// The bytes, for weights that outlive what they were found by.
+    pub(crate) fn shared(&self) -> SharedBytes {
+        self.0.clone()
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -6,7 +6,7 @@ mod random;
 mod safetensors;
 
 pub(crate) use content::{Content, sha256};
-pub(crate) use matrix::Matrix;
+pub(crate) use matrix::{Dense, Matrix};
 pub(crate) use random::RandomWeights;
 pub(crate) use safetensors::{INDEX, SINGLE, TensorFiles, read, shards};
 

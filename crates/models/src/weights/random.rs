@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{Matrix, Weights};
+use super::{Dense, Matrix, Weights};
 use crate::ModelError;
 
 /// f16 weights, uniform with the variance `1/in` that keeps activations of order one; norms are 1.
@@ -41,13 +41,13 @@ impl Weights for RandomWeights {
             }
         });
         let bytes = bytemuck::cast_slice(&values).to_vec();
-        Ok(Matrix { bytes, dtype: DType::F16, rows, columns })
+        Ok(Matrix::Dense(Dense { bytes, dtype: DType::F16, rows, columns }))
     }
 
     fn vector(&mut self, name: &str, width: usize) -> Result<Matrix, ModelError> {
         let value = if name.ends_with(".bias") { 0.0f32 } else { 1.0 };
         let bytes = bytemuck::cast_slice(&vec![value; width]).to_vec();
-        Ok(Matrix { bytes, dtype: DType::F32, rows: width, columns: 1 })
+        Ok(Matrix::Dense(Dense { bytes, dtype: DType::F32, rows: width, columns: 1 }))
     }
 
     fn finish(&mut self, _: &[&str], _: &[&str]) -> Result<(), ModelError> {

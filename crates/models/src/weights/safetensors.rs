@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::content::{Content, sha256};
-use super::{Matrix, Weights};
+use super::{Dense, Matrix, Weights};
 use crate::ModelError;
 
 /// One tensor inside a file.
@@ -184,12 +184,12 @@ impl Weights for TensorFiles {
 
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix, ModelError> {
         let (bytes, dtype) = self.take(name, &shape)?;
-        Ok(Matrix { bytes, dtype, rows: shape[0], columns: shape[1] })
+        Ok(Matrix::Dense(Dense { bytes, dtype, rows: shape[0], columns: shape[1] }))
     }
 
     fn vector(&mut self, name: &str, width: usize) -> Result<Matrix, ModelError> {
         let (bytes, dtype) = self.take(name, &[width])?;
-        Ok(Matrix { bytes, dtype, rows: width, columns: 1 })
+        Ok(Matrix::Dense(Dense { bytes, dtype, rows: width, columns: 1 }))
     }
 
     fn finish(&mut self, endings: &[&str], beginnings: &[&str]) -> Result<(), ModelError> {

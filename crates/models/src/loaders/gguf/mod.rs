@@ -12,7 +12,6 @@
 //! A GGUF is run in its own order of channels, and with its weights in the type that they have.
 //! Both differ from the same model in safetensors, and [`Gguf::config`] says how.
 
-mod block_type;
 mod config;
 mod cursor;
 mod layout;
@@ -26,11 +25,12 @@ mod tests;
 mod tokenizer;
 mod type_names;
 mod value;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use block_type::BlockType;
+pub use kvr_kernels::ggml::BlockType;
 pub use metadata::Metadata;
 pub use source::GgufSource;
 pub use tokenizer::SpecialTokens;
@@ -42,6 +42,8 @@ use self::tensors::TensorInfo;
 use crate::ModelError;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Content;
+
+pub(crate) use weights::GgufWeights;
 
 /// A model in GGUF files, mapped into memory. Nothing is decoded before it is asked for.
 pub struct Gguf {

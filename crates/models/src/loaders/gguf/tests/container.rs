@@ -141,7 +141,7 @@ fn duplicates_and_bad_text_are_named() {
     writer.key("u8", Field::U8(1));
     assert!(refused(writer.bytes()).contains("key \"u8\" at byte"));
     let mut bytes = every_type().bytes();
-    let at = bytes.windows(8).position(|w| w == "naïve ½".as_bytes()[..8].as_ref());
+    let at = bytes.windows(8).position(|w| w == &"naïve ½".as_bytes()[..8]);
     bytes[at.expect("the text is there")] = 0xff;
     let error = refused(bytes);
     assert!(error.contains("key \"text\"") && error.contains("no UTF-8"), "{error}");
