@@ -15,8 +15,8 @@ pub struct Context {
     pub device: Device,
     /// Matrix units that attention may use, in f16; `None`, the rule, is attention in f32.
     pub matrices: Option<MatrixUnits>,
-    /// Tokens that a sequence is going to have, where that is known: the prompt, or the window of a
-    /// protocol. What is given as a share is a share of this.
+    /// Tokens that a sequence will have, where that is known: the prompt, or the window of a
+    /// protocol. Budgets that are shares are shares of it.
     pub planned_tokens: Option<usize>,
     pub(crate) programs: Programs,
 }
@@ -39,11 +39,11 @@ pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_))
 }
 
-/// Units of a GPU that multiply matrices of f16 into sums of f32: tensor cores and their like, which
-/// wgpu calls cooperative matrices.
+/// Matrix units of a GPU, such as tensor cores, that multiply f16 and add up in f32; wgpu calls
+/// them cooperative matrices.
 ///
-/// Attention on them rounds what the cache decodes to, the queries and the weights to f16 (11 bits),
-/// and what is beyond 65,504 to infinity. What a cache is given and stores does not change.
+/// Attention on them rounds decoded rows, queries and weights to f16 (11 bits), and numbers beyond
+/// 65,504 to infinity. What a cache is given and stores does not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatrixUnits {
     /// Rows and columns of a matrix: 8 or 16.
@@ -53,8 +53,8 @@ pub struct MatrixUnits {
 }
 
 impl MatrixUnits {
-    /// What an adapter has, if the program of attention can use it: square matrices of 8 or 16, f16
-    /// in the shader, and subgroups of one size. Vulkan only: the program was not tried on Metal.
+    /// The matrix units of an adapter, where attention can use them: square matrices of 8 or 16,
+    /// f16 in the shader, and subgroups of one size. Vulkan only: it was not tried on Metal.
     pub fn of(adapter: &wgpu::Adapter) -> Option<Self> {
         let needs = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
             | wgpu::Features::SHADER_F16
@@ -66,14 +66,14 @@ impl MatrixUnits {
             && info.subgroup_max_size as usize == lanes
             && matches!(lanes, 4 | 8 | 16 | 32 | 64);
         let properties = adapter.cooperative_matrix_properties();
-        let serves = |tile: u32| {
+        let supports = |tile: u32| {
             properties.iter().any(|p| {
                 [p.m_size, p.n_size, p.k_size] == [tile; 3]
                     && p.ab_type == wgpu::CooperativeScalarType::F16
                     && p.cr_type == wgpu::CooperativeScalarType::F32
             })
         };
-        let tile = [16, 8].into_iter().find(|tile| serves(*tile)).filter(|_| fits)?;
+        let tile = [16, 8].into_iter().find(|tile| supports(*tile)).filter(|_| fits)?;
         Some(Self { tile: tile as usize, lanes })
     }
 

@@ -23,7 +23,7 @@ pub struct LayerGeometry {
     pub kv_heads: usize,
     /// `D`: values in one head's key or value.
     pub head_dim: usize,
-    /// How keys were rotated by their position; `None` where the model does it otherwise.
+    /// How keys were rotated by their position; `None` for other position embeddings.
     pub rope: Option<Rope>,
     /// Tokens that a query reads at most, its own included (a sliding window); `None` is all.
     pub window: Option<usize>,

@@ -26,7 +26,7 @@ pub use attention::{LN_ZERO, PartialAttention};
 pub use device::{Context, MatrixUnits, is_cpu};
 pub use error::KernelError;
 pub use footprint::Footprint;
-pub use formats::{BlockLayout, Digits, Format, Packing};
+pub use formats::{BlockLayout, CodeMeaning, Format, Packing};
 pub use geometry::LayerGeometry;
 pub use packed::PackedCache;
 pub use paged::{Axis, PAGE_TOKENS, Side};

@@ -80,13 +80,13 @@ impl PackedCache {
         self.store.footprint()
     }
 
-    /// Forgets every token and gives the memory back.
+    /// Drops every token and frees the memory.
     pub fn reset(&mut self) {
         self.store.reset();
     }
 
-    /// Keeps the tokens at the indices `kept`, which ascend, of every sequence and head; what is
-    /// kept moves as it is packed and is not encoded again.
+    /// Keeps the tokens at the indices `kept`, which ascend, of every sequence and head, and drops
+    /// the others. Packed rows are copied, not encoded again.
     ///
     /// # Errors
     /// When a side is per channel, or an index is not one of a token held.

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::PolicyError;
-use crate::method::Setting;
+use crate::{PolicyError, Setting};
 
 /// The number of tokens that a head holds, given in one of three ways. Without any, half.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -97,8 +96,8 @@ impl Budget {
         }
     }
 
-    /// Tokens held of a text whose length is `planned`, where it is known. At least `floor` of them,
-    /// which are those that a method never drops.
+    /// Tokens held of a text whose length is `planned`, where it is known; at least `floor`, the
+    /// number of tokens that a method never drops.
     ///
     /// # Errors
     /// When a share is asked for and the length is not known, or the budget is below the floor.

@@ -2,9 +2,9 @@
 
 use kvr_kernels::formats;
 
+use crate::Method;
 use crate::evict::{Compress, Evict};
-use crate::method::Method;
-use crate::methods::evict::{AdaKv, H2o, Knorm, SnapKv, StreamingLlm, Tova};
+use crate::methods::evict;
 use crate::methods::mixed::Adaptive;
 use crate::methods::quantise::{Formats, Kivi, KvQuant};
 use crate::scorer::{PromptScorer, TokenScorer};
@@ -31,12 +31,12 @@ impl Registry {
         all.with::<Formats>(presets!("mlx-4", "nf4"));
         all.with::<Kivi>(presets!("kivi-4", "kivi-2", "kivi-2-no-residual"));
         all.with::<KvQuant>(&[]);
-        all.with::<Evict<StreamingLlm>>(&[]);
-        all.with::<Evict<H2o>>(&[]);
-        all.with::<Evict<Tova>>(&[]);
-        all.with::<Evict<Knorm>>(&[]);
-        all.with::<Compress<SnapKv>>(&[]);
-        all.with::<AdaKv>(&[]);
+        all.with::<Evict<evict::streaming_llm::StreamingLlm>>(&[]);
+        all.with::<Evict<evict::h2o::H2o>>(&[]);
+        all.with::<Evict<evict::tova::Tova>>(&[]);
+        all.with::<Evict<evict::knorm::Knorm>>(&[]);
+        all.with::<Compress<evict::snapkv::SnapKv>>(&[]);
+        all.with::<evict::adakv::AdaKv>(&[]);
         all.with::<Adaptive>(presets!("leankv"));
         all
     }

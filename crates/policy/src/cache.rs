@@ -10,8 +10,8 @@ use crate::{PolicyError, Step};
 
 /// The cache of one layer and one batch of sequences.
 ///
-/// A model calls [`step`](Self::step); the other methods are what steps, and policies made of
-/// policies, are made of. A cache counts its tokens from 0 in the order of the text.
+/// A model calls [`step`](Self::step); steps, and policies made of policies, are built from the
+/// other methods. A cache counts its tokens from 0 in the order of the text.
 pub trait LayerCache: Send {
     /// What the cache was made for.
     fn geometry(&self) -> &LayerGeometry;
@@ -28,7 +28,7 @@ pub trait LayerCache: Send {
     /// Bytes of live buffers.
     fn footprint(&self) -> Footprint;
 
-    /// Forgets every token and gives the memory back.
+    /// Drops every token and frees the memory.
     fn reset(&mut self);
 
     /// Softmax attention of `queries` over what is held.
@@ -42,8 +42,8 @@ pub trait LayerCache: Send {
         Ok(attention::reference(queries, &*self.view())?)
     }
 
-    /// Whether [`attend`](Self::attend) reads the cache as it is packed. Where it unpacks it tile by tile
-    /// instead, as the default does, records warn that speeds are not those of a fused kernel.
+    /// Whether [`attend`](Self::attend) reads the cache as it is packed. Where it unpacks it tile
+    /// by tile, as the default does, records warn that speeds are not those of a fused kernel.
     fn fused(&self) -> bool {
         false
     }
@@ -64,15 +64,16 @@ pub trait LayerCache: Send {
         Ok(self.attend(&queries)?.output)
     }
 
-    /// Keeps the tokens at the indices `kept`, which ascend, of every sequence and head; forgets
-    /// the others and gives their room back. What is kept is not encoded again.
+    /// Keeps the tokens at the indices `kept`, which ascend, of every sequence and head; drops the
+    /// others and frees their memory. What is kept is not encoded again.
     ///
     /// # Errors
-    /// When the cache can't forget single tokens; it says so before it changes anything.
+    /// When the cache can't drop single tokens; nothing has changed then.
     fn keep(&mut self, kept: &[usize]) -> Result<(), PolicyError> {
         let _ = kept;
         Err(PolicyError::Unsupported {
-            what: "this cache can't forget single tokens, so nothing can evict from it".to_owned(),
+            what: "this cache can't drop single tokens, so nothing can be evicted from it"
+                .to_owned(),
             fix: "evict from a policy of per-token formats, such as k8v4".to_owned(),
         })
     }

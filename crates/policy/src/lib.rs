@@ -15,20 +15,20 @@ mod calibration;
 pub mod compose;
 mod error;
 pub mod evict;
-mod method;
 pub mod methods;
 mod place;
 mod policy;
 mod prompt;
 mod registry;
 mod scorer;
+mod setting;
 pub mod spec;
 mod step;
 pub mod testkit;
 pub mod wrap;
 
 pub use kvr_kernels::{
-    Append, Axis, BlockLayout, CacheView, ChannelOrder, Context, Digits, Footprint, Format,
+    Append, Axis, BlockLayout, CacheView, ChannelOrder, CodeMeaning, Context, Footprint, Format,
     LayerGeometry, PackedCache, Packing, PartialAttention, Queries, Rope, Side, Tile, f16, formats,
 };
 
@@ -36,13 +36,11 @@ pub use budget::{Budget, Recent};
 pub use cache::LayerCache;
 pub use calibration::LayerRows;
 pub use error::{PolicyError, nearest_names};
-pub use method::{Method, MethodEntry, Setting};
 pub use place::Place;
-pub use policy::{KvCachePolicy, Promise};
+pub use policy::{Compression, HeadBudgets, KvCachePolicy, Promise};
 pub use prompt::{Needs, Prompt};
-pub use registry::{PolicyEntry, Registry};
-pub use scorer::{
-    Compression, EvictDefaults, HeadBudgets, Heads, Held, PromptScorer, ScorePrompt, TokenScorer,
-};
+pub use registry::{Method, MethodEntry, PolicyEntry, Registry};
+pub use scorer::{EvictDefaults, Heads, Held, PromptScorer, ScorePrompt, TokenScorer};
+pub use setting::Setting;
 pub use spec::PolicySpec;
 pub use step::Step;

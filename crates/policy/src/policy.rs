@@ -1,8 +1,10 @@
 //! The plug point: a policy makes the cache of a layer.
 
+use std::sync::Arc;
+
 use kvr_kernels::{Context, LayerGeometry};
 
-use crate::scorer::Compression;
+use crate::scorer::ScorePrompt;
 use crate::{Budget, LayerCache, PolicyError};
 
 /// A recipe: makes the cache of one layer.
@@ -31,7 +33,7 @@ pub trait KvCachePolicy: Send + Sync {
         None
     }
 
-    /// The policy that this one is around: it promises what that one does, unless it says otherwise.
+    /// The policy that this one wraps, whose promises it makes by default.
     fn inner(&self) -> Option<&dyn KvCachePolicy> {
         None
     }
@@ -48,8 +50,8 @@ pub struct Promise {
     /// Steps of any size give the same outputs as token by token. A policy that does not promise
     /// this gets a warning in its records, because its numbers depend on the size of the steps.
     pub streaming_exact: bool,
-    /// A token reads the same from its append on, until it is forgotten: nothing is packed again
-    /// later, as windows do. Policies that read a cache at several moments of a step need this.
+    /// A token reads the same from its append until it is dropped: nothing is packed again later,
+    /// as in windows. Policies that read a cache several times within a step need this.
     pub append_only: bool,
     /// It drops tokens when a prompt is complete, and never if it is told of no end.
     pub compresses_prompts: bool,
@@ -61,4 +63,28 @@ impl Default for Promise {
     fn default() -> Self {
         Self { streaming_exact: true, append_only: true, compresses_prompts: false, budget: None }
     }
+}
+
+/// How the budget of a layer is divided among its heads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HeadBudgets {
+    /// Every head keeps as many tokens.
+    Even,
+    /// Every head keeps this share of its own budget, and the best over all heads get the rest.
+    Adaptive(f64),
+}
+
+/// A policy that compresses prompts, in parts that a policy around it can change.
+#[derive(Clone)]
+pub struct Compression {
+    /// The name that errors say.
+    pub name: &'static str,
+    /// What makes the scores.
+    pub scorer: Arc<dyn ScorePrompt>,
+    /// Tokens that a head holds of a prompt.
+    pub budget: Budget,
+    /// How they are divided among heads.
+    pub heads: HeadBudgets,
+    /// What stores them, and all that follows.
+    pub storage: Arc<dyn KvCachePolicy>,
 }

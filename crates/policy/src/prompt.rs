@@ -1,8 +1,8 @@
 //! A prompt that is complete: what a method that compresses prompts may see of it.
 //!
-//! This is how the field evicts: the prompt is read with the full cache, scores are made once from
-//! all that is known then, and what follows reads what is left. A cache declares in [`Needs`] what
-//! it wants to see, so that nothing is kept that nobody reads.
+//! This is how the field evicts: the prompt is processed with the full cache, scores are computed
+//! once, and later tokens read what was kept. A cache declares in [`Needs`] what it wants to see,
+//! so that nothing else is held.
 
 use burn::Tensor;
 use kvr_kernels::attention::{self, received};
@@ -16,7 +16,7 @@ use crate::PolicyError;
 /// has the index of the layer and their number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Queries of the last so many tokens; [`usize::MAX`] for all, from which all attention follows.
+    /// Queries of this many last tokens; [`usize::MAX`] for all, from which all attention follows.
     pub queries: usize,
     /// The hidden states that the layer's projections read.
     pub hidden: bool,

@@ -1,18 +1,15 @@
 //! The short ways to an evicting policy: a score for each token.
 //!
-//! A [`TokenScorer`] sees tokens one by one, while they are decoded; a [`PromptScorer`] sees a whole
+//! A [`TokenScorer`] sees tokens one by one as they are decoded; a [`PromptScorer`] sees a whole
 //! prompt at its end.
-
-use std::sync::Arc;
 
 use burn::Tensor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::budget::Recent;
-use crate::method::Setting;
 use crate::prompt::{Needs, Prompt};
-use crate::{Budget, KvCachePolicy, LayerGeometry, PolicyError};
+use crate::{LayerGeometry, PolicyError, Setting};
 
 /// Gives every token of a prompt a score once the prompt is complete; those of the highest stay.
 /// Its fields are settings of the policy, beside those of every method that compresses prompts.
@@ -69,7 +66,7 @@ pub trait TokenScorer:
 
     /// Whether [`Held::attention`] is wanted; it costs a second pass over the keys.
     const NEEDS_ATTENTION: bool = false;
-    /// Whether [`Held::key`] and [`Held::value`] are wanted; on a GPU each costs a copy to the host.
+    /// Whether [`Held::key`] and [`Held::value`] are wanted; on a GPU each is a copy to the host.
     const NEEDS_ROWS: bool = true;
     /// Numbers kept for each token, all 0 when it comes; the first is its score, highest stay.
     const STATE: usize = 1;
@@ -92,9 +89,10 @@ pub struct Held<'a> {
     /// of this key-value head: sums to 1. Empty where the scorer does not need it, and where tokens
     /// were appended without queries.
     pub attention: &'a [f32],
-    /// The newest token's key after RoPE, as it came, `[D]`. Empty where the scorer does not need it.
+    /// The newest token's key after RoPE, unquantised, `[D]`; empty where the scorer does not need
+    /// it.
     pub key: &'a [f32],
-    /// The newest token's value, as it came, `[D]`. Empty where the scorer does not need it.
+    /// The newest token's value, unquantised, `[D]`; empty where the scorer does not need it.
     pub value: &'a [f32],
 }
 
@@ -150,28 +148,4 @@ impl<S: PromptScorer> ScorePrompt for S {
     fn score(&self, prompt: &Prompt, layer: &LayerGeometry) -> Result<Tensor<3>, PolicyError> {
         PromptScorer::score(self, prompt, layer)
     }
-}
-
-/// How the budget of a layer is divided among its heads.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum HeadBudgets {
-    /// Every head keeps as many tokens.
-    Even,
-    /// Every head keeps this share of its own budget, and the best over all heads get the rest.
-    Adaptive(f64),
-}
-
-/// A policy that compresses prompts, in parts that a policy around it can change.
-#[derive(Clone)]
-pub struct Compression {
-    /// The name that errors say.
-    pub name: &'static str,
-    /// What makes the scores.
-    pub scorer: Arc<dyn ScorePrompt>,
-    /// Tokens that a head holds of a prompt.
-    pub budget: Budget,
-    /// How they are divided among heads.
-    pub heads: HeadBudgets,
-    /// What stores them, and all that follows.
-    pub storage: Arc<dyn KvCachePolicy>,
 }

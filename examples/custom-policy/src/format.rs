@@ -15,10 +15,10 @@ impl Format for Int8 {
         BlockLayout { values: 32, code_words: 8, scales: 1 }
     }
 
-    fn encode(&self, values: &[f32], codes: &mut [u32], scales: &mut [f16]) {
+    fn encode(&self, values: &[f32], codes: &mut [u32], scales: &mut [u16]) {
         let absmax = values.iter().fold(0.0f32, |max, value| max.max(value.abs()));
-        scales[0] = f16::from_f32(absmax / 127.0);
-        let scale = scales[0].to_f32().max(f32::MIN_POSITIVE);
+        scales[0] = f16::from_f32(absmax / 127.0).to_bits();
+        let scale = f16::from_bits(scales[0]).to_f32().max(f32::MIN_POSITIVE);
         codes.fill(0);
         for (i, value) in values.iter().enumerate() {
             let code = (value / scale).round().clamp(-127.0, 127.0) as i8;
@@ -26,10 +26,10 @@ impl Format for Int8 {
         }
     }
 
-    fn decode(&self, codes: &[u32], scales: &[f16], values: &mut [f32]) {
+    fn decode(&self, codes: &[u32], scales: &[u16], values: &mut [f32]) {
         for (i, value) in values.iter_mut().enumerate() {
             let code = (codes[i / 4] >> (8 * (i % 4))) as u8 as i8;
-            *value = f32::from(code) * scales[0].to_f32();
+            *value = f32::from(code) * f16::from_bits(scales[0]).to_f32();
         }
     }
 }

@@ -18,11 +18,11 @@ pub(super) fn pack<const BITS: usize>(codes: &[u8], words: &mut [u32]) {
     }
 }
 
-/// The 32 codes of `BITS` words. They come as an array of their own, because the compiler does not
-/// vectorise loops that write where they might also read.
+/// The 32 codes of `BITS` words, as a new array: the compiler does not vectorise loops that write
+/// where they might also read.
 #[inline(always)]
 pub(super) fn unpack<const BITS: usize>(words: &[u32]) -> [u32; 32] {
-    // Codes that straddle words are no loop that the compiler vectorises.
+    // The compiler does not vectorise codes that straddle words.
     #[cfg(target_arch = "x86_64")]
     if !BITS.is_power_of_two() && is_x86_feature_detected!("avx512f") {
         // SAFETY: the CPU was just asked.
@@ -31,7 +31,7 @@ pub(super) fn unpack<const BITS: usize>(words: &[u32]) -> [u32; 32] {
     unpack_plain::<BITS>(words)
 }
 
-/// Each lane takes the word that its code begins in, and the one behind it, and shifts them together.
+/// Each lane takes the word that its code begins in, and the next one, and shifts them together.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn unpack_avx512<const BITS: usize>(words: &[u32]) -> [u32; 32] {
@@ -104,8 +104,8 @@ macro_rules! with_bits {
 }
 pub(super) use with_bits;
 
-/// Decodes a stream of codes of `$bits` bits into `$values`; `$value` is the value of `$code`. A macro
-/// and no closure, so that it is compiled for the instructions of its caller.
+/// Decodes a stream of codes of `$bits` bits into `$values`; `$value` is the value of `$code`. A
+/// macro and not a function with a closure, so that it is compiled for its caller's instructions.
 macro_rules! decode_codes {
     ($bits:expr, $words:expr, $values:expr, $code:ident => $value:expr) => {
         with_bits!($bits, BITS => {
@@ -139,7 +139,8 @@ mod tests {
                 pack::<BITS>(&codes, &mut words);
                 for (back, words) in back.chunks_exact_mut(32).zip(words.chunks_exact(BITS)) {
                     assert_eq!(unpack::<BITS>(words), unpack_plain::<BITS>(words), "{BITS} bits");
-                    back.iter_mut().zip(unpack::<BITS>(words)).for_each(|(b, code)| *b = code as u8);
+                    let codes = unpack::<BITS>(words).map(|code| code as u8);
+                    back.copy_from_slice(&codes);
                 }
             });
             assert_eq!(codes, back, "{width} bits");

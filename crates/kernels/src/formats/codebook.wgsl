@@ -1,12 +1,12 @@
-fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>) {
-    var peak = 0.0;
+fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, SCALE_SLOTS>>) {
+    var absmax = 0.0;
     var squares = 0.0;
     for (var i = 0u; i < VALUES; i++) {
-        peak = max(peak, abs((*x)[i]));
+        absmax = max(absmax, abs((*x)[i]));
         squares += (*x)[i] * (*x)[i];
     }
     var scale = 1.0;
-    if (SCALE == PEAK) { scale = peak; }
+    if (SCALE == ABSMAX) { scale = absmax; }
     if (SCALE == RMS) { scale = sqrt(squares / f32(VALUES)); }
     if (SCALE != NONE) {
         (*scales)[0] = f16_bits(scale);
@@ -25,11 +25,11 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
     }
 }
 
-fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>, x: ptr<function, array<f32, VALUES>>) {
-    var levels = LEVELS;
+fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, SCALE_SLOTS>>, x: ptr<function, array<f32, VALUES>>) {
+    var centroids = CENTROIDS;
     var scale = 1.0;
     if (SCALE != NONE) { scale = f16_value((*scales)[0]); }
     for (var i = 0u; i < VALUES; i++) {
-        (*x)[i] = levels[get_code(codes, i)] * scale;
+        (*x)[i] = centroids[get_code(codes, i)] * scale;
     }
 }

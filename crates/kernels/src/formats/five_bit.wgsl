@@ -1,4 +1,4 @@
-// Blocks are of 32 values, or of eight that attention takes out of one.
+// A block has 32 values, or eight of these where attention reads a part of it.
 const HALF: u32 = VALUES / 2u;
 
 fn clear_codes(codes: ptr<function, array<u32, WORDS>>) {

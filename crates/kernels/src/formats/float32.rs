@@ -1,7 +1,5 @@
 //! Values as they are, 32 bits each: the lossless reference.
 
-use half::f16;
-
 use super::{BlockLayout, Format, Packing};
 
 /// The `f32` format.
@@ -18,21 +16,21 @@ impl Format for F32 {
     }
 
     #[inline(always)]
-    fn encode(&self, values: &[f32], codes: &mut [u32], _: &mut [f16]) {
+    fn encode(&self, values: &[f32], codes: &mut [u32], _: &mut [u16]) {
         codes[0] = values[0].to_bits();
     }
 
     #[inline(always)]
-    fn decode(&self, codes: &[u32], _: &[f16], values: &mut [f32]) {
+    fn decode(&self, codes: &[u32], _: &[u16], values: &mut [f32]) {
         values[0] = f32::from_bits(codes[0]);
     }
 
     // Blocks of one value would cost a bounds check each; the planes are plain copies.
-    fn encode_blocks(&self, values: &[f32], codes: &mut [u32], _: &mut [f16]) {
+    fn encode_blocks(&self, values: &[f32], codes: &mut [u32], _: &mut [u16]) {
         codes[..values.len()].copy_from_slice(bytemuck::cast_slice(values));
     }
 
-    fn decode_blocks(&self, codes: &[u32], _: &[f16], values: &mut [f32]) {
+    fn decode_blocks(&self, codes: &[u32], _: &[u16], values: &mut [f32]) {
         values.copy_from_slice(bytemuck::cast_slice(&codes[..values.len()]));
     }
 

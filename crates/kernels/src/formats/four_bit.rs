@@ -21,9 +21,9 @@ pub(super) fn unpack(words: &[u32]) -> [u8; 32] {
     codes
 }
 
-/// The value of largest magnitude, its sign kept; the first of equals, as ggml has it.
+/// The value of largest magnitude with its sign; the first of equals, as ggml has it.
 #[inline(always)]
-pub(super) fn signed_peak(values: &[f32]) -> f32 {
+pub(super) fn signed_absmax(values: &[f32]) -> f32 {
     let amax = values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     values.iter().copied().find(|v| v.abs() == amax).unwrap_or(0.0)
 }

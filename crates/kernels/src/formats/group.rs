@@ -1,11 +1,11 @@
 //! Uniform codes of 2, 3, 4, 6 or 8 bits in groups of 32, 64 or 128: `a4g64`, `s4g128`, `m4g64`.
 //!
 //! `a` is asymmetric: `scale = (max - min) / (2^b - 1)`, `code = round((x - min) / scale)`, half to
-//! even, clamped, as KIVI's `quant` has it with `torch.round` and `clamp`. `s` is symmetric about 0:
-//! `scale = max|x| / (2^(b-1) - 1)`, codes from `-(2^(b-1) - 1)`, as QuaRot's symmetric quantiser.
+//! even, clamped, as KIVI's `quant` with `torch.round` and `clamp`. `s` is symmetric about 0:
+//! `scale = absmax / (2^(b-1) - 1)`, codes from `-(2^(b-1) - 1)`, as QuaRot's symmetric quantiser.
 //! A clip ratio, `a4g64c0.95`, shrinks the range before it is divided, as QuaRot does (0.95 for its
-//! caches); what lies outside takes the outermost code. `m` is mlx's `mx.quantize`, bit for bit: the
-//! end of the range that is farther from 0 is met exactly, and the scale is moved so that 0 is too.
+//! caches); values outside take the outermost code. `m` is mlx's `mx.quantize`, bit for bit: the
+//! end of the range that is farther from 0 is exact, and the scale is adjusted so that 0 is too.
 //!
 //! Deviation: KIVI and QuaRot compute in the model's f16; here the range is taken in f32, and codes
 //! are made with the scale and minimum as they are stored, rounded to f16.
@@ -15,16 +15,16 @@ use std::sync::Arc;
 use half::f16;
 
 use super::bits::{WIDTHS, decode_codes, pack, unpack, with_bits};
-use super::{BlockLayout, Digits, Format, FormatFamily, MAX_BLOCK, Packing};
+use super::{BlockLayout, CodeMeaning, Format, FormatFamily, MAX_BLOCK, Packing};
 
-/// How a range becomes a scale and an offset.
+/// How scale and offset follow from the values of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
     /// From minimum to maximum: KIVI, QuaRot.
     MinMax,
     /// Symmetric about zero: QuaRot.
     Symmetric,
-    /// mlx's: the farther end and zero are met exactly.
+    /// mlx: the farther end and zero are exact.
     Mlx,
 }
 
@@ -155,10 +155,10 @@ impl Format for Group {
     }
 
     #[inline(always)]
-    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [u16]) {
         let (scale, offset) = self.fit(values);
         for (stored, value) in scales.iter_mut().zip([scale, offset]) {
-            *stored = f16::from_f32(value);
+            *stored = f16::from_f32(value).to_bits();
         }
         let top = self.top();
         let mut codes = [0u8; MAX_BLOCK];
@@ -172,11 +172,11 @@ impl Format for Group {
     }
 
     #[inline(always)]
-    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
-        let scale = scales[0].to_f32();
+    fn decode(&self, words: &[u32], scales: &[u16], values: &mut [f32]) {
+        let scale = f16::from_bits(scales[0]).to_f32();
         let offset = match self.range {
             Range::Symmetric => -scale * (self.top() * 0.5),
-            Range::MinMax | Range::Mlx => scales[1].to_f32(),
+            Range::MinMax | Range::Mlx => f16::from_bits(scales[1]).to_f32(),
         };
         decode_codes!(self.bits, words, values, code => code as f32 * scale + offset);
     }
@@ -185,10 +185,10 @@ impl Format for Group {
         Some(Packing::Stream)
     }
 
-    fn digits(&self) -> Option<Digits> {
+    fn code_meaning(&self) -> Option<CodeMeaning> {
         match (self.bits, self.range) {
-            (4 | 8, Range::Symmetric) => Some(Digits::From(self.top() * 0.5)),
-            (4 | 8, Range::MinMax | Range::Mlx) => Some(Digits::Offset),
+            (4 | 8, Range::Symmetric) => Some(CodeMeaning::ZeroPoint(self.top() * 0.5)),
+            (4 | 8, Range::MinMax | Range::Mlx) => Some(CodeMeaning::Offset),
             _ => None,
         }
     }
@@ -201,7 +201,9 @@ impl Format for Group {
         };
         Some(format!(
             "const BITS: u32 = {}u;\nconst TOP: f32 = {:?};\nconst CLIP: f32 = {:?};\n\
-             const MIN_MAX: u32 = 0u;\nconst SYMMETRIC: u32 = 1u;\nconst MLX: u32 = 2u;\nconst RANGE: u32 = {range};\n{}{}",
+             const MIN_MAX: u32 = 0u;\nconst SYMMETRIC: u32 = 1u;\n\
+             const MLX: u32 = 2u;\n\
+             const RANGE: u32 = {range};\n{}{}",
             self.bits,
             self.top(),
             self.clip,
@@ -221,9 +223,9 @@ mod tests {
         let mut values = [0.0f32; 32];
         values[..8].copy_from_slice(&[-1.5, 1.5, -1.0, -0.5, 0.0, 0.5, 1.0, -1.25]);
         let format = Group::new(2, 32, Range::MinMax, 1.0).expect("a format");
-        let (mut words, mut scales) = ([0u32; 2], [f16::ZERO; 2]);
+        let (mut words, mut scales) = ([0u32; 2], [0u16; 2]);
         format.encode(&values, &mut words, &mut scales);
-        assert_eq!(scales.map(f16::to_f32), [1.0, -1.5]);
+        assert_eq!(scales.map(|s| f16::from_bits(s).to_f32()), [1.0, -1.5]);
         // (x + 1.5) / 1: 0, 3, 0.5 -> 0, 1, 1.5 -> 2, 2, 2.5 -> 2, 0.25 -> 0, then 1.5 -> 2.
         let codes = [0u32, 3, 0, 1, 2, 2, 2, 0, 2, 2, 2, 2, 2, 2, 2, 2];
         let word: u32 = codes.iter().enumerate().map(|(i, code)| code << (2 * i)).sum();
@@ -237,8 +239,7 @@ mod tests {
             let format = format.expect("a family").expect("a format");
             for constant in [0.0, 1.5, -2.25] {
                 let layout = format.layout();
-                let (mut words, mut scales) =
-                    (vec![0; layout.code_words], vec![f16::ZERO; layout.scales]);
+                let (mut words, mut scales) = (vec![0; layout.code_words], vec![0; layout.scales]);
                 let mut back = [9.0; 32];
                 format.encode(&[constant; 32], &mut words, &mut scales);
                 format.decode(&words, &scales, &mut back);

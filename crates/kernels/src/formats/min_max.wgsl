@@ -1,4 +1,4 @@
-fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>) {
+fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, SCALE_SLOTS>>) {
     var low = (*x)[0];
     var high = (*x)[0];
     for (var i = 1u; i < VALUES; i++) {
@@ -16,7 +16,7 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
     }
 }
 
-fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>, x: ptr<function, array<f32, VALUES>>) {
+fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, SCALE_SLOTS>>, x: ptr<function, array<f32, VALUES>>) {
     let scale = f16_value((*scales)[0]);
     let low = f16_value((*scales)[1]);
     for (var i = 0u; i < VALUES; i++) {

@@ -1,20 +1,23 @@
-//! Storage formats: how a block of values along head_dim becomes code words and f16 scales.
+//! Storage formats: how a block of values becomes code words and scales.
 //!
 //! Codes and scales live in separate planes, so that kernels read aligned words. The formats with
-//! names of their own are ggml's (llama.cpp), bytes per value and every value; [`Format::to_ggml`]
-//! and [`Format::read_ggml`] convert to and from its interleaved blocks. Families of formats, such
-//! as `a<bits>g<group>`, are made when they are named.
+//! names of their own are ggml's (llama.cpp), with the same bytes per value and the same values;
+//! [`Format::to_ggml`] and [`Format::read_ggml`] convert to and from its interleaved blocks.
+//! Families of formats, such as `a<bits>g<group>`, are made when they are named.
 
 mod bfloat16;
 mod bits;
 mod codebook;
+mod e2m1;
 mod five_bit;
 mod float16;
 mod float32;
 mod four_bit;
 mod ggml;
 mod group;
+mod mxfp4;
 mod normal;
+mod nvfp4;
 mod outliers;
 mod q4_0;
 mod q4_1;
@@ -24,8 +27,6 @@ mod q8_0;
 
 use std::fmt::Debug;
 use std::sync::Arc;
-
-use half::f16;
 
 use crate::wide;
 
@@ -41,7 +42,7 @@ pub use self::q5_0::Q5_0;
 pub use self::q5_1::Q5_1;
 pub use self::q8_0::Q8_0;
 
-/// The most values in one block: blocks live on the stack of kernels.
+/// The most values in one block: kernels hold a block on their stack.
 pub const MAX_BLOCK: usize = 256;
 
 /// The sizes of one block.
@@ -51,7 +52,8 @@ pub struct BlockLayout {
     pub values: usize,
     /// u32 words of codes in one block.
     pub code_words: usize,
-    /// f16 scales (and minima) in one block.
+    /// 16-bit words of scales in one block, any number. What a word holds is the format's business:
+    /// an f16 scale, minimum or offset, or two bytes, such as E8M0 or E4M3 scales or integers.
     pub scales: usize,
 }
 
@@ -67,22 +69,21 @@ impl BlockLayout {
 pub enum Packing {
     /// One after the other, the first in the lowest bits.
     Stream,
-    /// ggml's 4 and 5 bits: a byte holds a value of the first half of the block in its low nibble and
-    /// one of the second half in its high nibble; fifth bits, in order, fill a word before them.
-    Halves,
+    /// ggml's 4 and 5 bits: the low nibble of a byte holds a code of the first half of the block,
+    /// the high nibble one of the second half; fifth bits, in order, fill a word before them.
+    HalfBlocks,
 }
 
-/// What the codes of a format mean, where that is simple enough to make f16 of them without a detour
-/// through f32.
+/// How a code becomes a value, where that is simple enough to compute in f16.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Digits {
-    /// The values themselves, in f16.
-    Halves,
-    /// Whole numbers in two's complement, times the scale.
+pub enum CodeMeaning {
+    /// The code is the value in f16.
+    F16,
+    /// A whole number in two's complement, times the scale.
     Signed,
-    /// Whole numbers less `0`, times the scale.
-    From(f32),
-    /// Whole numbers times the scale, plus the second scale.
+    /// A whole number less this zero point, times the scale.
+    ZeroPoint(f32),
+    /// A whole number times the scale, plus the second scale.
     Offset,
 }
 
@@ -96,56 +97,58 @@ pub trait Format: Debug + Send + Sync {
     fn layout(&self) -> BlockLayout;
 
     /// Packs one block: `values` to `codes` and `scales`, whose lengths are those of the layout.
-    fn encode(&self, values: &[f32], codes: &mut [u32], scales: &mut [f16]);
+    fn encode(&self, values: &[f32], codes: &mut [u32], scales: &mut [u16]);
 
     /// Unpacks one block; the inverse of [`encode`](Self::encode) up to rounding.
-    fn decode(&self, codes: &[u32], scales: &[f16], values: &mut [f32]);
+    fn decode(&self, codes: &[u32], scales: &[u16], values: &mut [f32]);
 
     /// The WGSL twin of `encode` and `decode`, for GPUs: two functions over one block,
     ///
     /// ```wgsl
     /// fn encode_block(x: ptr<function, array<f32, VALUES>>,
     ///                 codes: ptr<function, array<u32, WORDS>>,
-    ///                 scales: ptr<function, array<u32, 2>>)   // f16 bits
+    ///                 scales: ptr<function, array<u32, SCALE_SLOTS>>)
     /// fn decode_block(codes: …, scales: …, x: …)
     /// ```
     ///
-    /// with the helpers of `kernels/prelude.wgsl` at hand. `None` means that caches in this format
-    /// live on the CPU only.
+    /// with a 16-bit word of scales in the low half of each element; `SCALE_SLOTS` is the layout's
+    /// number of them, and at least 2. The helpers of `wgsl/prelude.wgsl` may be called. `None`
+    /// means that caches in this format live on the CPU only.
     fn wgsl(&self) -> Option<String> {
         None
     }
 
-    /// How codes are packed, if their WGSL also compiles for blocks of eight values: attention on a GPU
-    /// then reads them as they are packed. `None`, the default, means that a GPU unpacks them to tensors first.
+    /// How codes are packed, if the WGSL also compiles for blocks of eight values: attention on a
+    /// GPU then reads them as they are packed. `None`, the default, means that a GPU decodes a tile
+    /// of tokens to f32 first, as it does where a block has more than two words of scales.
     fn packing(&self) -> Option<Packing> {
         None
     }
 
-    /// What codes of 4, 8 or 16 bits mean, for the matrix units of GPUs; `None`, the default, means that they
-    /// are decoded as [`wgsl`](Self::wgsl) says and rounded to f16.
-    fn digits(&self) -> Option<Digits> {
+    /// What codes of 4, 8 or 16 bits mean, for the matrix units of GPUs. `None`, the default, means
+    /// that they are decoded as [`wgsl`](Self::wgsl) says and rounded to f16.
+    fn code_meaning(&self) -> Option<CodeMeaning> {
         None
     }
 
     /// Packs whole blocks one after the other, with the widest instructions of this CPU.
-    fn encode_blocks(&self, values: &[f32], codes: &mut [u32], scales: &mut [f16]) {
+    fn encode_blocks(&self, values: &[f32], codes: &mut [u32], scales: &mut [u16]) {
         encode_all(self, values, codes, scales);
     }
 
     /// Unpacks whole blocks one after the other, with the widest instructions of this CPU.
-    fn decode_blocks(&self, codes: &[u32], scales: &[f16], values: &mut [f32]) {
+    fn decode_blocks(&self, codes: &[u32], scales: &[u16], values: &mut [f32]) {
         decode_all(self, codes, scales, values);
     }
 
     /// ggml's interleaved blocks of what is packed here: scales first, then codes.
-    fn to_ggml(&self, codes: &[u32], scales: &[f16]) -> Vec<u8> {
+    fn to_ggml(&self, codes: &[u32], scales: &[u16]) -> Vec<u8> {
         ggml::interleave(self.layout(), codes, scales)
     }
 
     /// Code words and scales from ggml's interleaved blocks; `None` when `bytes` is no whole
     /// number of blocks.
-    fn read_ggml(&self, bytes: &[u8]) -> Option<(Vec<u32>, Vec<f16>)> {
+    fn read_ggml(&self, bytes: &[u8]) -> Option<(Vec<u32>, Vec<u16>)> {
         ggml::separate(self.layout(), bytes)
     }
 }
@@ -155,7 +158,7 @@ wide! {
         format: &'a F,
         values: &'a [f32],
         codes: &'a mut [u32],
-        scales: &'a mut [f16],
+        scales: &'a mut [u16],
     ) -> () {
         let BlockLayout { values: n, code_words, scales: s } = format.layout();
         for (i, block) in values.chunks_exact(n).enumerate() {
@@ -169,7 +172,7 @@ wide! {
     fn decode_all<'a, F: (Format + ?Sized)>(
         format: &'a F,
         codes: &'a [u32],
-        scales: &'a [f16],
+        scales: &'a [u16],
         values: &'a mut [f32],
     ) -> () {
         let BlockLayout { values: n, code_words, scales: s } = format.layout();
@@ -209,7 +212,7 @@ pub fn families() -> Vec<FormatFamily> {
     group::families().into_iter().chain(codebook::families()).collect()
 }
 
-/// The eight formats that come with kvr.
+/// The formats that come with kvr and have names of their own.
 pub fn all() -> Vec<Arc<dyn Format>> {
     vec![
         Arc::new(F32),
@@ -220,5 +223,7 @@ pub fn all() -> Vec<Arc<dyn Format>> {
         Arc::new(Q5_0),
         Arc::new(Q4_1),
         Arc::new(Q4_0),
+        Arc::new(mxfp4::Mxfp4),
+        Arc::new(nvfp4::Nvfp4),
     ]
 }

@@ -1,4 +1,4 @@
-//! Levels made for the normal distribution: NormalFloat and Lloyd-Max.
+//! Centroids for the normal distribution: NormalFloat and Lloyd-Max.
 
 /// The normal distribution function, by the error function's continued fraction and series.
 fn cumulative(x: f64) -> f64 {
@@ -31,7 +31,7 @@ fn quantile(p: f64) -> f64 {
     (low + high) / 2.0
 }
 
-/// NormalFloat levels over [-1, 1], ascending (QLoRA, appendix E; bitsandbytes'
+/// NormalFloat centroids over [-1, 1], ascending (QLoRA, appendix E; bitsandbytes'
 /// `create_normal_map`): as many quantiles below zero as above but one, and zero itself.
 pub(super) fn normal_float(bits: u32) -> Vec<f32> {
     // The outermost probability of bitsandbytes: halfway between the last quantiles of 15 and 16.
@@ -41,22 +41,22 @@ pub(super) fn normal_float(bits: u32) -> Vec<f32> {
         (0..count).map(move |i| offset + (0.5 - offset) * i as f64 / count as f64).map(quantile)
     };
     let top = quantile(offset);
-    let mut levels: Vec<f64> = spread(half).map(|q| q / top).collect();
-    levels.extend(spread(half - 1).map(|q| -q / top));
-    levels.push(0.0);
-    levels.sort_by(f64::total_cmp);
-    levels.into_iter().map(|level| level as f32).collect()
+    let mut centroids: Vec<f64> = spread(half).map(|q| q / top).collect();
+    centroids.extend(spread(half - 1).map(|q| -q / top));
+    centroids.push(0.0);
+    centroids.sort_by(f64::total_cmp);
+    centroids.into_iter().map(|centroid| centroid as f32).collect()
 }
 
-/// The levels of least squared error for the normal distribution of variance 1, ascending: each is
-/// the mean of the part of the distribution that is nearest to it (Max 1960, table I).
+/// The centroids of least squared error for the normal distribution of variance 1, ascending: each
+/// is the mean of the part of the distribution that is nearest to it (Max 1960, table I).
 pub(super) fn lloyd_max(bits: u32) -> Vec<f32> {
     let count = 1usize << bits;
-    let mut levels: Vec<f64> =
+    let mut centroids: Vec<f64> =
         (0..count).map(|i| quantile((i as f64 + 0.5) / count as f64)).collect();
     for _ in 0..2000 {
         let mut bounds = vec![f64::NEG_INFINITY];
-        bounds.extend(levels.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0));
+        bounds.extend(centroids.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0));
         bounds.push(f64::INFINITY);
         let at = |bound: f64| if bound.is_finite() { density(bound) } else { 0.0 };
         let below = |bound: f64| match bound {
@@ -64,11 +64,11 @@ pub(super) fn lloyd_max(bits: u32) -> Vec<f32> {
             f64::NEG_INFINITY => 0.0,
             bound => cumulative(bound),
         };
-        for (level, ends) in levels.iter_mut().zip(bounds.windows(2)) {
-            *level = (at(ends[0]) - at(ends[1])) / (below(ends[1]) - below(ends[0]));
+        for (centroid, ends) in centroids.iter_mut().zip(bounds.windows(2)) {
+            *centroid = (at(ends[0]) - at(ends[1])) / (below(ends[1]) - below(ends[0]));
         }
     }
-    levels.into_iter().map(|level| level as f32).collect()
+    centroids.into_iter().map(|centroid| centroid as f32).collect()
 }
 
 #[cfg(test)]
@@ -96,16 +96,16 @@ mod tests {
             0.722_956_84,
             1.0,
         ];
-        let levels = normal_float(4);
-        for (got, want) in levels.iter().zip(published) {
+        let centroids = normal_float(4);
+        for (got, want) in centroids.iter().zip(published) {
             assert!((got - want as f32).abs() < 1e-6, "{got} against {want}");
         }
         assert_eq!(normal_float(2).len(), 4);
     }
 
     #[test]
-    fn lloyd_max_levels_are_those_of_the_paper() {
-        // Max 1960, table I, N = 4, 8 and 16: the positive output levels.
+    fn lloyd_max_centroids_are_those_of_the_paper() {
+        // Max 1960, table I, N = 4, 8 and 16: the positive output values.
         let close = |got: &[f32], want: &[f32]| {
             assert_eq!(got.len(), want.len());
             got.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() < 6e-4, "{got:?}"));

@@ -1,7 +1,7 @@
 //! A few values of each block kept apart in f16, the rest in another format: `nf3g64+1`.
 //!
 //! Source: the dense-and-sparse split of KVQuant (Hooper et al. 2024), which keeps the 1 % of
-//! largest deviation sparse so that they do not stretch the range of the others. Deviation: every
+//! largest deviation sparse so that they do not widen the range of the others. Deviation: every
 //! block keeps the same number, so that rows stay of one size; one of 64 is 1.6 %. An outlier takes
 //! a word: its index and its f16 value.
 
@@ -45,7 +45,7 @@ impl Format for Outliers {
         BlockLayout { code_words: inner.code_words + self.count, ..inner }
     }
 
-    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [u16]) {
         let mut rest = [0.0f32; MAX_BLOCK];
         let rest = &mut rest[..values.len()];
         rest.copy_from_slice(values);
@@ -59,10 +59,10 @@ impl Format for Outliers {
         self.inner.encode(rest, dense, scales);
     }
 
-    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
+    fn decode(&self, words: &[u32], scales: &[u16], values: &mut [f32]) {
         let (dense, sparse) = words.split_at(words.len() - self.count);
         self.inner.decode(dense, scales, values);
-        // The first outlier is written last: an index that stands twice means the larger value.
+        // The first outlier is written last: where an index occurs twice, the larger value counts.
         for word in sparse.iter().rev() {
             values[*word as usize & 0xffff] = f16::from_bits((word >> 16) as u16).to_f32();
         }

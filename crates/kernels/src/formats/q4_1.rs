@@ -1,11 +1,12 @@
-//! 4 bits between the block's minimum and maximum, blocks of 32, f16 scale and minimum: 5 bits per value.
+//! 4 bits from the minimum to the maximum of a block of 32, f16 scale and minimum: 5 bits per
+//! value.
 //!
 //! Source: ggml's `quantize_row_q4_1_ref`.
 
 use half::f16;
 
 use super::four_bit::{codes, inverse, range};
-use super::{BlockLayout, Digits, Format, Packing, four_bit};
+use super::{BlockLayout, CodeMeaning, Format, Packing, four_bit};
 
 /// The `q4_1` format.
 #[derive(Debug, Clone, Copy)]
@@ -21,17 +22,17 @@ impl Format for Q4_1 {
     }
 
     #[inline(always)]
-    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [u16]) {
         let (low, high) = range(values);
         let scale = (high - low) / 15.0;
-        scales[0] = f16::from_f32(scale);
-        scales[1] = f16::from_f32(low);
+        scales[0] = f16::from_f32(scale).to_bits();
+        scales[1] = f16::from_f32(low).to_bits();
         four_bit::pack(&codes(values, low, inverse(scale), 0.5, 15), words);
     }
 
     #[inline(always)]
-    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
-        let (scale, low) = (scales[0].to_f32(), scales[1].to_f32());
+    fn decode(&self, words: &[u32], scales: &[u16], values: &mut [f32]) {
+        let (scale, low) = (f16::from_bits(scales[0]).to_f32(), f16::from_bits(scales[1]).to_f32());
         let mut block = [0.0f32; 32];
         for (value, code) in block.iter_mut().zip(four_bit::unpack(words)) {
             *value = f32::from(code) * scale + low;
@@ -40,11 +41,11 @@ impl Format for Q4_1 {
     }
 
     fn packing(&self) -> Option<Packing> {
-        Some(Packing::Halves)
+        Some(Packing::HalfBlocks)
     }
 
-    fn digits(&self) -> Option<Digits> {
-        Some(Digits::Offset)
+    fn code_meaning(&self) -> Option<CodeMeaning> {
+        Some(CodeMeaning::Offset)
     }
 
     fn wgsl(&self) -> Option<String> {

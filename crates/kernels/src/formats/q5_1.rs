@@ -1,4 +1,5 @@
-//! 5 bits between the block's minimum and maximum, blocks of 32, f16 scale and minimum: 6 bits per value.
+//! 5 bits from the minimum to the maximum of a block of 32, f16 scale and minimum: 6 bits per
+//! value.
 //!
 //! Source: ggml's `quantize_row_q5_1_ref`.
 
@@ -21,17 +22,17 @@ impl Format for Q5_1 {
     }
 
     #[inline(always)]
-    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [f16]) {
+    fn encode(&self, values: &[f32], words: &mut [u32], scales: &mut [u16]) {
         let (low, high) = range(values);
         let scale = (high - low) / 31.0;
-        scales[0] = f16::from_f32(scale);
-        scales[1] = f16::from_f32(low);
+        scales[0] = f16::from_f32(scale).to_bits();
+        scales[1] = f16::from_f32(low).to_bits();
         five_bit::pack(&codes(values, low, inverse(scale), 0.5, 31), words);
     }
 
     #[inline(always)]
-    fn decode(&self, words: &[u32], scales: &[f16], values: &mut [f32]) {
-        let (scale, low) = (scales[0].to_f32(), scales[1].to_f32());
+    fn decode(&self, words: &[u32], scales: &[u16], values: &mut [f32]) {
+        let (scale, low) = (f16::from_bits(scales[0]).to_f32(), f16::from_bits(scales[1]).to_f32());
         let mut block = [0.0f32; 32];
         for (value, code) in block.iter_mut().zip(five_bit::unpack(words)) {
             *value = f32::from(code) * scale + low;
@@ -40,7 +41,7 @@ impl Format for Q5_1 {
     }
 
     fn packing(&self) -> Option<Packing> {
-        Some(Packing::Halves)
+        Some(Packing::HalfBlocks)
     }
 
     fn wgsl(&self) -> Option<String> {

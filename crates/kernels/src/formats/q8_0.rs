@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::{BlockLayout, Digits, Format, Packing};
+use super::{BlockLayout, CodeMeaning, Format, Packing};
 
 /// The `q8_0` format.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +21,11 @@ impl Format for Q8_0 {
     }
 
     #[inline(always)]
-    fn encode(&self, values: &[f32], codes: &mut [u32], scales: &mut [f16]) {
+    fn encode(&self, values: &[f32], codes: &mut [u32], scales: &mut [u16]) {
         let amax = values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         let scale = amax / 127.0;
         let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-        scales[0] = f16::from_f32(scale);
+        scales[0] = f16::from_f32(scale).to_bits();
         let codes: &mut [i8] = bytemuck::cast_slice_mut(codes);
         for (code, value) in codes[..32].iter_mut().zip(&values[..32]) {
             let x = value * inverse;
@@ -37,8 +37,8 @@ impl Format for Q8_0 {
     }
 
     #[inline(always)]
-    fn decode(&self, codes: &[u32], scales: &[f16], values: &mut [f32]) {
-        let scale = scales[0].to_f32();
+    fn decode(&self, codes: &[u32], scales: &[u16], values: &mut [f32]) {
+        let scale = f16::from_bits(scales[0]).to_f32();
         let mut block = [0.0f32; 32];
         for (value, code) in block.iter_mut().zip(bytemuck::cast_slice::<u32, i8>(codes)) {
             *value = f32::from(*code) * scale;
@@ -50,8 +50,8 @@ impl Format for Q8_0 {
         Some(Packing::Stream)
     }
 
-    fn digits(&self) -> Option<Digits> {
-        Some(Digits::Signed)
+    fn code_meaning(&self) -> Option<CodeMeaning> {
+        Some(CodeMeaning::Signed)
     }
 
     fn wgsl(&self) -> Option<String> {

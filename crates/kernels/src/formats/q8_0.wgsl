@@ -1,4 +1,4 @@
-fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>) {
+fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, SCALE_SLOTS>>) {
     var amax = 0.0;
     for (var i = 0u; i < VALUES; i++) { amax = max(amax, abs((*x)[i])); }
     let scale = amax / 127.0;
@@ -18,7 +18,7 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
     }
 }
 
-fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>, x: ptr<function, array<f32, VALUES>>) {
+fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, SCALE_SLOTS>>, x: ptr<function, array<f32, VALUES>>) {
     let scale = f16_value((*scales)[0]);
     for (var i = 0u; i < VALUES; i++) {
         // Shift the byte to the top and back, so that its sign is extended.

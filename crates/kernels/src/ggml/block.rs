@@ -1,5 +1,5 @@
-//! What all packed types have in common: a value is `scale · code`, or `scale · code + min`, where a
-//! few neighbours share scale and min.
+//! What all packed types have in common: a value is `scale · code`, or `scale · code + min`, where
+//! a few neighbours share scale and min.
 
 use crate::wide;
 

@@ -1,5 +1,5 @@
-//! Blocks of 32 values with one half-precision scale, and a min in the `_1` types: Q4_0, Q4_1, Q5_0,
-//! Q5_1 and Q8_0.
+//! Blocks of 32 values with one half-precision scale, and a min in the `_1` types: Q4_0, Q4_1,
+//! Q5_0, Q5_1 and Q8_0.
 //!
 //! A byte holds the low four bits of value j and, above them, those of value j + 16; the fifth bits
 //! of all values are a word of their own.

@@ -39,8 +39,8 @@ pub enum BlockType {
     MXFP4,
 }
 
-/// Runs `$packed` with `$codec` standing for the [`Block`] of a type, or `$dense` for the types that
-/// are floating-point numbers.
+/// Runs `$packed` with `$codec` standing for the [`Block`] of a type, or `$dense` for the types
+/// that are floating-point numbers.
 macro_rules! with_codec {
     ($kind:expr, $codec:ident => $packed:expr, dense => $dense:expr) => {
         match $kind {

@@ -1,5 +1,5 @@
 //! From the fused projection to heads: queries and keys normalised head by head where a family does
-//! that, and rotated by RoPE (Su et al. 2021); values as they are.
+//! that, and rotated by RoPE (Su et al. 2021); values unchanged.
 
 use burn::Tensor;
 use burn::tensor::TensorData;
@@ -101,7 +101,7 @@ fn split_cpu(
 }
 
 wide! {
-    /// Rows of `d` values, `stride` apart, normalised and rotated where they are to be.
+    /// Rows of `d` values, `stride` apart, normalised and rotated if asked for.
     fn copy_head<'a>(
         rows: &'a mut [f32],
         x: &'a [f32],

@@ -1,5 +1,5 @@
-//! A decoder's operations between its products: Rust on the CPU, where Burn's element-wise operations are scalar and
-//! its matrix products want both sides of one type; Burn's tensor operations elsewhere.
+//! A decoder's operations between its matrix products: Rust on the CPU, where Burn's element-wise
+//! operations are scalar; Burn's tensor operations elsewhere.
 
 mod gated;
 mod heads;

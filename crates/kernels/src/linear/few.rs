@@ -1,5 +1,5 @@
-//! Products of a few rows with a weight on AVX-512: decoding reads every weight once, and nothing
-//! else may take longer than that. Weights are converted in registers, sixteen at a time.
+//! Products of a few rows with a weight on AVX-512. Decoding is bound by reading every weight once,
+//! so weights are converted in registers, sixteen at a time.
 
 // Indices run over several arrays side by side.
 #![allow(clippy::needless_range_loop)]
@@ -13,14 +13,14 @@ const LANES: usize = 16;
 /// Rows of `x` that are multiplied at a time.
 const ROWS: usize = 4;
 
-/// Bytes ahead that weights are asked for: the CPU's own prefetch stops at every page.
-const AHEAD: usize = 4096;
+/// How far ahead weights are prefetched, in bytes: the CPU's own prefetch stops at every page.
+const PREFETCH: usize = 4096;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
 /// Whether this CPU has the instructions and rows of `k` values are whole vectors.
-pub(super) fn serves(k: usize) -> bool {
+pub(super) fn supports(k: usize) -> bool {
     k.is_multiple_of(LANES) && is_x86_feature_detected!("avx512f")
 }
 
@@ -61,10 +61,10 @@ impl Stored for bf16 {
     }
 }
 
-/// `out[j][i] = weights[j] · x[i]` for rows of `k` values; [`serves`] said yes to `k`.
+/// `out[j][i] = weights[j] · x[i]` for rows of `k` values; [`supports`] must hold for `k`.
 pub(super) fn products<W: Stored>(x: &[f32], weights: &[W], k: usize, out: &mut [f32]) {
     let (n, m) = (x.len() / k, weights.len() / k);
-    assert!(serves(k) && out.len() == n * m, "sizes of few rows");
+    assert!(supports(k) && out.len() == n * m, "sizes of few rows");
     // One row of the weight after the other: one stream from memory is twice as fast as four.
     for (row, out) in weights.chunks_exact(k).zip(out.chunks_exact_mut(n)) {
         for (x, out) in x.chunks(ROWS * k).zip(out.chunks_mut(ROWS)) {
@@ -94,10 +94,10 @@ unsafe fn row_products<W: Stored, const N: usize, const C: usize>(
     let (vectors, _) = weights.as_chunks::<LANES>();
     let (blocks, rest) = vectors.as_chunks::<C>();
     for (b, block) in blocks.iter().enumerate() {
-        // Where this ends does not matter: asking for memory that is not there does nothing.
-        _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().cast::<i8>().wrapping_add(AHEAD));
+        // Prefetching beyond the end of the weights is harmless.
+        _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().cast::<i8>().wrapping_add(PREFETCH));
         if C * size_of::<W>() * LANES > LINE {
-            _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().cast::<i8>().wrapping_add(AHEAD + LINE));
+            _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().cast::<i8>().wrapping_add(PREFETCH + LINE));
         }
         for c in 0..C {
             let at = (b * C + c) * LANES;
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn products_equal_the_plain_sums() {
         let k = 48;
-        if !serves(k) {
+        if !supports(k) {
             return;
         }
         for n in 1..=8 {

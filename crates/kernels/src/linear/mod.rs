@@ -88,7 +88,7 @@ fn few_rows(x: &[f32], weight: &FlexTensor, out: &mut [f32], [n, m, k]: [usize; 
     let mut columns = vec![0.0; m * n];
     columns.par_chunks_mut(task * n).enumerate().for_each(|(i, columns)| {
         #[cfg(target_arch = "x86_64")]
-        if few::serves(k) {
+        if few::supports(k) {
             let range = i * task * k..(i * task + columns.len() / n) * k;
             return match weight.dtype() {
                 DType::F16 => few::products(x, &weight.storage::<f16>()[range], k, columns),

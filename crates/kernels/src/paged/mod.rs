@@ -125,14 +125,15 @@ impl Store {
         self.tokens = 0;
     }
 
-    /// Keeps the tokens at the indices `kept`, which ascend; moves them as they are packed.
+    /// Keeps the tokens at the indices `kept`, which ascend; packed rows are copied, not
+    /// re-encoded.
     ///
     /// # Errors
     /// When a side is per channel, or an index is not one of a token held.
     pub(crate) fn keep(&mut self, kept: &[usize]) -> Result<(), KernelError> {
         if self.group() > 1 {
             return Err(KernelError::Unsupported {
-                what: "a per-channel cache packs groups of tokens and can't forget single ones"
+                what: "a per-channel cache packs groups of tokens and can't drop single ones"
                     .to_owned(),
                 fix: "evict from a policy of per-token formats, such as k8v4".to_owned(),
             });

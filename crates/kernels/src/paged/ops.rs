@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Flex, Wgpu, backend_extension};
 
+use super::gather::Move;
 use super::programs::PagePrograms;
 use super::{PageShape, append, dequantise, gather};
 use crate::formats::Format;
@@ -23,22 +24,11 @@ impl Coding {
     }
 }
 
-/// Rows that move from one page to another of the same format.
-#[derive(Debug, Clone)]
-pub(super) struct Move {
-    /// The rows of the source, in the order in which they shall lie.
-    pub(super) rows: Arc<[u32]>,
-    /// The row of the target that the first of them becomes.
-    pub(super) at: usize,
-    /// Source and target; they differ in capacity at most.
-    pub(super) shapes: (PageShape, PageShape),
-}
-
 /// The operations that a device must offer to hold packed pages.
 ///
 /// Codes are U32 tensors `[B, Hkv, capacity, words]`; scales are U32 tensors
-/// `[B, Hkv, capacity · scales / 2]`, two f16 to a word. Formats without scales carry one empty
-/// word, because a GPU can't bind nothing.
+/// `[B, Hkv, capacity · scales / 2]`, two 16-bit words to one. Formats without scales
+/// carry one empty word, because a GPU can't bind an empty buffer.
 #[backend_extension(Cube, Flex)]
 pub(super) trait CacheOps: Backend {
     /// Packs `rows` `[B, Hkv, S_new, D]` into the page from token `at` on, in place where the two

@@ -58,7 +58,7 @@ fn sources(format: &dyn Format, page: PageShape) -> Option<[(&'static str, Strin
         ("VALUES", layout.values),
         ("WORDS", layout.code_words),
         ("BLOCK_SCALES", layout.scales),
-        // An array can't be empty, and the WGSL of most formats names two.
+        // An array can't be empty, and the WGSL that formats share names two.
         ("SCALE_SLOTS", layout.scales.max(2)),
     ]);
     let coded = |body: &str, wgsl: &str| [&row, &block, PRELUDE, wgsl, body].concat();

@@ -6,7 +6,8 @@ use burn::Tensor;
 use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::{DType, Device, Int};
 
-use super::ops::{CacheOps, Coding, Move};
+use super::gather::Move;
+use super::ops::{CacheOps, Coding};
 use super::programs::PagePrograms;
 use super::shape::buffer_bytes;
 use super::{PAGE_TOKENS, PageShape};
@@ -152,8 +153,8 @@ impl Rows {
         (self.pages.len(), at)
     }
 
-    /// Joins the last pages while enough of one size are full: each token is copied at most six times
-    /// in a cache's life, and no room is spare because of it.
+    /// Joins the last pages while enough of one size are full: each token is copied at most six
+    /// times, and no room is left over by it.
     pub(super) fn merge(&mut self, held: usize) {
         loop {
             let Some(first) = self.pages.len().checked_sub(MERGE) else { return };
@@ -168,7 +169,7 @@ impl Rows {
             let shape = PageShape { capacity: MERGE * parts[0].shape.capacity, ..parts[0].shape };
             let (codes, scales): (Vec<_>, Vec<_>) =
                 parts.into_iter().map(|page| (page.codes, page.scales)).unzip();
-            // Formats without scales keep their one empty word.
+            // Without scales the plane is one empty word.
             let scales = match shape.scales {
                 0 => scales[0].clone(),
                 _ => Tensor::cat(scales, 2),

@@ -20,7 +20,7 @@ pub struct PageShape {
     pub head_dim: usize,
     /// Code words in one row of head_dim values.
     pub words: usize,
-    /// f16 scales in one row of head_dim values.
+    /// 16-bit words of scales in one row of head_dim values.
     pub scales: usize,
 }
 
@@ -54,8 +54,8 @@ impl PageShape {
         [self.batch, self.heads, self.scale_words().max(1)]
     }
 
-    /// Rows that one invocation writes: an odd number of f16 scales a row makes two rows share a
-    /// word, and then one invocation writes both.
+    /// Rows that one invocation writes: with an odd number of 16-bit scales a row, two rows
+    /// share a word, and one invocation writes both.
     pub(crate) fn rows_per_unit(&self) -> usize {
         1 + self.scales % 2
     }

@@ -1,8 +1,8 @@
 //! Loops that the compiler vectorises, compiled for the widest instructions that this CPU has.
 //!
 //! A function made by [`wide!`](crate::wide) is compiled several times, once for each set of
-//! instructions, and picks one when it is called. Closures won't do: one that is not inlined into
-//! the picked variant is compiled for the oldest CPU there is, which is what most of them were.
+//! instructions, and picks one when it is called. Closures in it must be inlined: one that is not
+//! is compiled for the oldest CPU.
 
 #[doc(hidden)]
 pub use pulp;
@@ -12,7 +12,7 @@ use half::slice::HalfFloatSliceExt;
 use pulp::Simd;
 
 /// Makes a function whose body is compiled for several sets of instructions. References in its
-/// arguments carry the lifetime that stands behind its name; functions that it calls must be
+/// arguments carry the lifetime that follows its name; functions that it calls must be
 /// `#[inline(always)]` to be compiled with it.
 ///
 /// ```
@@ -56,8 +56,8 @@ macro_rules! wide {
     };
 }
 
-/// Zeros to work in, that begin at a line of the processor's caches: a vector that crosses two lines
-/// takes two loads.
+/// Scratch memory, zeroed and aligned to cache lines: a vector that crosses two lines takes two
+/// loads.
 pub(crate) struct Buffer {
     lines: Vec<Line>,
     len: usize,
@@ -135,8 +135,8 @@ pub fn exp_of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(y, power)
 }
 
-/// The inner product of two slices of one length, in 32 running sums; part of [`wide!`](crate::wide)
-/// functions.
+/// The inner product of two slices of one length, in 32 running sums; inlined into
+/// [`wide!`](crate::wide) functions.
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 32;

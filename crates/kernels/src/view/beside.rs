@@ -1,4 +1,4 @@
-//! Several views of other heads or sequences, as one.
+//! Views of different heads or sequences, joined into one.
 
 use std::ops::Range;
 
@@ -7,8 +7,8 @@ use burn::Tensor;
 use super::{CacheView, Tile};
 use crate::error::KernelError;
 
-/// Views that lie beside each other along axis `B` or `Hkv`. Where one holds fewer tokens than
-/// others, its rows end in zeros.
+/// Views concatenated along axis `B` or `Hkv`. Where one holds fewer tokens than others, its rows
+/// end in zeros.
 pub struct Beside<'a> {
     /// 0 for sequences, 1 for key-value heads.
     dim: usize,
@@ -106,7 +106,7 @@ impl CacheView for Beside<'_> {
     }
 }
 
-/// Rows `[B, Hkv, n, D]` with zeros up to `tokens`; nothing but zeros of `shape` where there are none.
+/// Rows `[B, Hkv, n, D]` padded with zeros to `tokens` tokens; all zeros where there are no rows.
 fn padded(
     rows: Option<&Tensor<4>>,
     [b, h, _, d]: [usize; 4],

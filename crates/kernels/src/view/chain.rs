@@ -1,11 +1,11 @@
-//! Several views whose tokens follow each other, as one.
+//! Views whose tokens follow each other, joined into one.
 
 use std::ops::Range;
 
 use super::{CacheView, Tile};
 use crate::error::KernelError;
 
-/// Several views that follow each other, as one: what a cache made of several stores delegates to.
+/// Views concatenated along the tokens: how a cache made of several stores is read.
 pub struct Chain<'a, const N: usize>(pub [Box<dyn CacheView + 'a>; N]);
 
 impl<const N: usize> Chain<'_, N> {

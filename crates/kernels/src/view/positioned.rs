@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::{CacheView, Tile};
 use crate::error::KernelError;
 
-/// A view whose tokens lie at other positions in the text than the view itself knows: those of a
-/// sequence and a head are what the function says.
+/// A view with other positions in the text than its own: a function gives those of a sequence and
+/// a head.
 pub struct Positioned<'a, F> {
     /// What is read.
     pub inner: Box<dyn CacheView + 'a>,

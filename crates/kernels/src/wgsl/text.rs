@@ -8,9 +8,9 @@ pub(crate) fn constants(list: &[(&str, usize)]) -> String {
 }
 
 /// A format's text with a prefix before every function and constant that it declares, so that two
-/// formats can stand in one program.
+/// formats can be in one program.
 pub(crate) fn prefixed(text: &str, prefix: &str) -> String {
-    let mut own = vec!["VALUES", "WORDS"];
+    let mut own = vec!["VALUES", "WORDS", "SCALE_SLOTS"];
     for keyword in ["fn ", "const "] {
         own.extend(text.split(keyword).skip(1).filter_map(|rest| {
             let end = rest.find(|c| !is_word(c))?;
@@ -20,12 +20,12 @@ pub(crate) fn prefixed(text: &str, prefix: &str) -> String {
     map_words(text, |word| own.contains(&word).then(|| format!("{prefix}{word}")))
 }
 
-/// Loops of at most this many rounds are written out.
+/// Loops of at most this many iterations are unrolled.
 const UNROLL: u32 = 32;
 
-/// Writes out loops `for (var i = 0u; i < BOUND; i++) { … }` whose bound is a small constant, so that
-/// arrays are indexed by constants and stay in registers: shader compilers do not unroll loops that
-/// carry the runtime's guard against endless ones.
+/// Unrolls loops `for (var i = 0u; i < BOUND; i++) { … }` whose bound is a small constant, so that
+/// arrays are indexed by constants and stay in registers: shader compilers do not unroll loops with
+/// the runtime's guard against endless ones.
 pub(crate) fn unroll(text: &str) -> String {
     let constants = text.lines().filter_map(|line| {
         let (name, value) = line.strip_prefix("const ")?.split_once(": u32 = ")?;
@@ -45,8 +45,8 @@ fn unrolled(text: &str, constants: &HashMap<&str, u32>) -> String {
     });
     let Some(end) = end else { return text.to_owned() };
     let (body, after) = (unrolled(&body[..end], constants), unrolled(&body[end + 1..], constants));
-    let rounds = rounds(header, constants).filter(|(_, first, bound)| bound - first <= UNROLL);
-    let written = match rounds {
+    let counted = counted(header, constants).filter(|(_, first, bound)| bound - first <= UNROLL);
+    let written = match counted {
         Some((name, first, bound)) => (first..bound)
             .map(|i| format!("{{{}}}\n", replace_word(&body, name, &format!("{i}u"))))
             .collect(),
@@ -56,7 +56,7 @@ fn unrolled(text: &str, constants: &HashMap<&str, u32>) -> String {
 }
 
 /// Name, first value and bound of a loop that counts up by one between constants.
-fn rounds<'a>(header: &'a str, constants: &HashMap<&str, u32>) -> Option<(&'a str, u32, u32)> {
+fn counted<'a>(header: &'a str, constants: &HashMap<&str, u32>) -> Option<(&'a str, u32, u32)> {
     let (name, rest) = header.strip_prefix("for (var ")?.split_once(" = ")?;
     let (first, rest) = rest.split_once("u; ")?;
     let rest = rest.strip_prefix(name)?.strip_prefix(" < ")?;
@@ -79,8 +79,8 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Every word of a text that `replacement` answers for, replaced; a word behind a dot is a member of
-/// something and stays.
+/// The text with every word replaced for which `replacement` gives another. A word after a dot is
+/// the member of a value and stays.
 fn map_words(text: &str, replacement: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(2 * text.len());
     let mut rest = text;
@@ -106,17 +106,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_loops_are_written_out_and_others_stay() {
-        let text = "const R: u32 = 2u;\nfor (var i = 0u; i < R; i++) { for (var j = 1u; j < R * 2; j++) { x[i] += j; } }\nfor (var t = local; t < R; t += 9u) { y; }";
-        let want = "const R: u32 = 2u;\n{ { x[0u] += 1u; }\n{ x[0u] += 2u; }\n{ x[0u] += 3u; }\n }\n{ { x[1u] += 1u; }\n{ x[1u] += 2u; }\n{ x[1u] += 3u; }\n }\n\nfor (var t = local; t < R; t += 9u) { y; }";
-        assert_eq!(unroll(text), want);
+    fn small_loops_are_unrolled_and_others_stay() {
+        let other = "for (var t = local; t < R; t += 9u) { y; }";
+        let nested =
+            "for (var i = 0u; i < R; i++) { for (var j = 1u; j < R * 2; j++) { x[i] += j; } }";
+        let text = format!("const R: u32 = 2u;\n{nested}\n{other}");
+        let inner =
+            |i| format!("{{ {{ x[{i}] += 1u; }}\n{{ x[{i}] += 2u; }}\n{{ x[{i}] += 3u; }}\n }}\n");
+        let want = format!("const R: u32 = 2u;\n{}{}\n{other}", inner("0u"), inner("1u"));
+        assert_eq!(unroll(&text), want);
     }
 
     #[test]
     fn own_names_are_prefixed_and_others_are_not() {
         let text =
             "const TOP: u32 = 1u;\nfn put(x: u32) -> u32 { return min(TOP, x.put) + VALUES; }";
-        let want = "const k_TOP: u32 = 1u;\nfn k_put(x: u32) -> u32 { return min(k_TOP, x.put) + k_VALUES; }";
+        let want = "const k_TOP: u32 = 1u;\n\
+                    fn k_put(x: u32) -> u32 { return min(k_TOP, x.put) + k_VALUES; }";
         assert_eq!(prefixed(text, "k_"), want);
     }
 }

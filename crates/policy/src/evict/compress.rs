@@ -1,8 +1,8 @@
 //! Prompts compressed at their end, by a score for each token.
 //!
-//! The prompt attends in full, scores are made once, the best tokens of each head stay in a packed
-//! store, and all that follows is appended to them. Source of the frame: kvpress (NVIDIA). What is
-//! dropped is really freed, head by head; kvpress masks keys where heads keep different numbers.
+//! The prompt attends in full, scores are computed once, the best tokens of each head are stored,
+//! and later tokens are appended to them. Source: kvpress (NVIDIA). Deviation: dropped tokens are
+//! freed head by head; kvpress masks keys where heads keep different numbers.
 
 use std::sync::Arc;
 
@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use super::choice::{best, best_of_all};
 use super::per_head::host;
 use super::ragged::Ragged;
-use crate::method::{Method, Setting};
+use crate::policy::{Compression, HeadBudgets};
 use crate::prompt::{Needs, Prompt};
-use crate::scorer::{Compression, HeadBudgets, PromptScorer};
+use crate::scorer::PromptScorer;
 use crate::spec::PolicySpec;
 use crate::{Budget, KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
+use crate::{Method, Setting};
 
 impl KvCachePolicy for Compression {
     fn name(&self) -> String {

@@ -1,12 +1,14 @@
 //! Eviction by score while tokens come, around any policy of per-token formats.
 //!
-//! After each token, once the budget is full, the tokens of lowest score leave, and their bytes are
-//! given back. Steps are taken token by token whatever their size, so a prompt reads and evicts
-//! just as generation does: each head of each sequence has a cache of its own. A share is a share
-//! of the whole window or prompt, so nothing leaves before that many tokens have come.
+//! Once the budget is full, the tokens of lowest score are evicted after each token, and their
+//! memory is freed. Steps of any size are taken token by token, so a prompt reads and evicts just
+//! as generation does: each head of each sequence has a cache of its own. A budget given as a share
+//! is a share of the whole window or prompt, so nothing is evicted before that many tokens have
+//! come.
 //!
-//! The papers evict once, after a prompt that attended in full, and mostly let generated tokens pile
-//! up; here the budget holds at every step. `--mode post-prefill` lets the prompt attend in full.
+//! The papers evict once, after a prompt that attended in full, and mostly keep all generated
+//! tokens; here the budget holds at every step. `--mode post-prefill` lets the prompt attend in
+//! full.
 
 use std::sync::Arc;
 
@@ -18,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use super::choice::best;
 use super::per_head::{HeadCache, PerHead, host};
 use crate::budget::Recent;
-use crate::method::{Method, Setting};
 use crate::scorer::{Heads, Held, TokenScorer};
 use crate::spec::PolicySpec;
 use crate::{Budget, KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
+use crate::{Method, Setting};
 
 /// The settings of an evicting policy: those of all, and its scorer's own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,7 +137,7 @@ impl<S: TokenScorer> KvCachePolicy for Evicting<S> {
         let settings = Arc::new(self.settings.clone());
         let cache = PerHead::new(layer, |one| {
             let mut cache = self.policy.layer(one, context)?;
-            // Better now than after the budget has filled up.
+            // A cache that can't drop tokens fails here rather than once the budget is full.
             cache.keep(&[])?;
             let settings = settings.clone();
             Ok(Head { settings, budget, cache, positions: Vec::new(), state: Vec::new() })

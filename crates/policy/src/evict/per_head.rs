@@ -1,8 +1,8 @@
-//! A cache in which every key-value head of every sequence goes its own way, token by token.
+//! A cache in which every key-value head of every sequence holds tokens of its own.
 //!
-//! What evicting and adaptive policies share: heads hold different tokens, so each has stores of its
-//! own; and what a query reads depends on what the queries before it did, so steps of any size are
-//! taken token by token. Only attention is: the rest of the model runs over the whole step.
+//! What evicting and adaptive policies share: heads hold different tokens, so each has its own
+//! stores; and what a query reads depends on the queries before it, so attention takes a step of
+//! any size token by token. The rest of the model runs over the whole step.
 
 use burn::Tensor;
 use kvr_kernels::{
@@ -23,8 +23,8 @@ pub trait HeadCache: Send {
     /// When the device fails.
     fn take(&mut self, token: Step, attend: bool) -> Result<Option<Tensor<4>>, PolicyError>;
 
-    /// Called after each token with all heads of a sequence, when `seen` tokens have come: here
-    /// budgets are kept.
+    /// Enforces budgets: called after each token with all heads of a sequence, when `seen` tokens
+    /// have come.
     ///
     /// # Errors
     /// When the device fails.

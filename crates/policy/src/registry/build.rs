@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Registry, hints};
+use super::{MethodEntry, Registry, hints};
 use crate::compose::{ByLayer, Pair};
-use crate::method::{MethodEntry, Named};
 use crate::spec::{Argument, MAX_DEPTH, PolicyFile, PolicySpec, Rule, Tree, Value, Word};
-use crate::{KvCachePolicy, Place, PolicyError};
+use crate::{Compression, Context, KvCachePolicy, LayerCache, LayerGeometry, Place, PolicyError};
 
 impl Registry {
     /// The policy of a name, in any of the forms of [`spec`](crate::spec).
@@ -242,5 +241,38 @@ fn placed(error: PolicyError, place: &Place) -> PolicyError {
             PolicyError::Spec { place: place.clone(), problem: error.to_string() }
         }
         other => other,
+    }
+}
+
+/// A policy under the name that was typed, with its full settings.
+struct Named {
+    name: String,
+    config: String,
+    policy: Arc<dyn KvCachePolicy>,
+}
+
+impl KvCachePolicy for Named {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn config(&self) -> String {
+        self.config.clone()
+    }
+
+    fn layer(
+        &self,
+        layer: &LayerGeometry,
+        context: &Context,
+    ) -> Result<Box<dyn LayerCache>, PolicyError> {
+        self.policy.layer(layer, context)
+    }
+
+    fn inner(&self) -> Option<&dyn KvCachePolicy> {
+        Some(&*self.policy)
+    }
+
+    fn compression(&self) -> Option<Compression> {
+        self.policy.compression()
     }
 }

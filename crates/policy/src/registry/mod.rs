@@ -1,7 +1,9 @@
 //! The names that `--policy` understands, as a value that a program builds and passes on.
 
 mod build;
+mod entry;
 mod hints;
+mod method;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -12,11 +14,13 @@ use std::sync::Arc;
 use kvr_kernels::formats::FormatFamily;
 
 use crate::compose::Pair;
-use crate::method::{Method, MethodEntry};
 use crate::spec::{PolicyFile, PolicySpec, is_word};
 use crate::{Format, KvCachePolicy, PolicyError};
 
 use self::names::BITS;
+
+pub use self::entry::MethodEntry;
+pub use self::method::Method;
 
 /// One named policy.
 #[derive(Clone)]

@@ -125,7 +125,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The word before a `=`; nothing is read where none stands there.
+    /// The word before a `=`; nothing is read where there is none.
     pub(super) fn key(&mut self) -> Result<Option<Word>, PolicyError> {
         let start = self.at;
         let key = match self.quoted()? {

@@ -169,7 +169,7 @@ impl Cursor<'_> {
             let twice =
                 |other: &Argument| other.setting.as_ref().is_some_and(|s| s.text == name.text);
             if before.iter().any(twice) {
-                let problem = format!("the setting '{}' stands there twice", name.text);
+                let problem = format!("the setting '{}' is given twice", name.text);
                 return Err(PolicyError::Spec { place: name.place.clone(), problem });
             }
         }
@@ -234,7 +234,7 @@ impl Cursor<'_> {
             return self.fail(here, "a table is {name=value;…}: '=' is missing");
         };
         if before.iter().any(|(name, _)| *name == key.text) {
-            let problem = format!("'{}' stands there twice", key.text);
+            let problem = format!("'{}' is given twice", key.text);
             return Err(PolicyError::Spec { place: key.place, problem });
         }
         Ok((key.text, self.value()?))

@@ -29,7 +29,7 @@ const STRUCTS: u64 = 4096;
 
 /// Holds a policy to every rule, on the CPU:
 ///
-/// - the heads of a layer hold no more tokens after a step than the budget that the policy promises;
+/// - the heads of a layer hold no more tokens after a step than the budget the policy promises;
 /// - positions are absolute, ascend, and no head holds one twice;
 /// - the footprint's parts are within what it says is allocated, and that is what is alive in the
 ///   heap, where the test binary installs [`CountingHeap`](super::CountingHeap);

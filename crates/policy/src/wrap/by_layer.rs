@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Setting};
 use crate::spec::{PolicySpec, Rule};
 use crate::{KvCachePolicy, PolicyError, Registry};
+use crate::{Method, Setting};
 
 /// The settings of `by-layer`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

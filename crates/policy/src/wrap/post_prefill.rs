@@ -1,10 +1,9 @@
-//! The prompt attends in full precision, is then compressed at once, and what follows reads what is
-//! left.
+//! The prompt attends in full precision and is then compressed at once; later tokens read the
+//! compressed cache.
 //!
-//! This is how most papers measure, what kvpress does, and what Hugging Face's quantised cache does:
-//! attention within the prompt never reads what is stored of it. The prompt ends with the step that
-//! says so ([`Step::ends_prompt`]). Until then its keys and values exist in f32, in all layers if it
-//! comes in several steps, and in one layer at a time if it comes in one.
+//! This is how most papers measure, and how kvpress and Hugging Face's quantised cache work. The
+//! prompt ends with the step that says so ([`Step::ends_prompt`]). Until then its keys and values
+//! are held in f32: in all layers if it comes in several steps, in one layer at a time if in one.
 
 use std::sync::Arc;
 
@@ -48,13 +47,13 @@ impl KvCachePolicy for PostPrefill {
 }
 
 struct Cache {
-    /// The prompt as long as it lasts.
+    /// The prompt, until it is complete.
     full: Full,
     kept: Box<dyn LayerCache>,
 }
 
 impl Cache {
-    /// What is read and written now.
+    /// The cache in use now.
     fn current(&self) -> &dyn LayerCache {
         if self.full.open { &self.full.store } else { &*self.kept }
     }

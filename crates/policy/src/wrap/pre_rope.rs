@@ -10,14 +10,14 @@ use kvr_kernels::{Append, Context, LayerGeometry, Rope, Tile};
 use serde::{Deserialize, Serialize};
 
 use super::wrapped::{Wrap, Wrapped};
-use crate::method::{Method, Setting};
 use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, LayerCache, PolicyError, Registry};
+use crate::{Method, Setting};
 
 /// The RoPE of a layer.
 ///
 /// # Errors
-/// When the model rotates in a way that policies are not told.
+/// When the model has another position embedding, which policies do not know.
 pub fn rope_of(layer: &LayerGeometry) -> Result<Rope, PolicyError> {
     layer.rope.clone().ok_or_else(|| PolicyError::Unsupported {
         what: "keys before RoPE: this model's position embedding is not known to policies"
@@ -55,7 +55,7 @@ impl Wrap for Cache {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PreRope {
-    /// What stores keys before RoPE; it must be settled, so have no window and not evict.
+    /// What stores keys before RoPE; it must be append-only: no window, no eviction.
     pub policy: PolicySpec,
 }
 
@@ -73,7 +73,8 @@ impl Method for PreRope {
         if !policy.promise().append_only {
             return Err(PolicyError::Settings {
                 policy: Self::NAME.to_owned(),
-                problem: "the policy inside has a window or evicts: put the window around pre-rope instead"
+                problem: "the policy inside has a window or evicts: put the window around \
+                          pre-rope instead"
                     .to_owned(),
             });
         }

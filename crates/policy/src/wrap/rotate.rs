@@ -1,9 +1,10 @@
-//! A Hadamard rotation around another policy: outlier channels are spread before they are quantised.
+//! A Hadamard rotation around another policy: outlier channels are spread before quantisation.
 //!
-//! Sources: QuaRot (Ashkboos et al. 2024) rotates queries and keys after RoPE, and values; llama.cpp
-//! does so for quantised caches. Queries rotate with the keys, so scores stay what they are; values
-//! are rotated back after attention. The matrix is Sylvester's, of the largest power of two that
-//! divides head_dim, with `signs` multiplied by random signs first (as in QuIP# and TurboQuant).
+//! Sources: QuaRot (Ashkboos et al. 2024) rotates queries and keys after RoPE, and values;
+//! llama.cpp does it for quantised caches. Queries rotate with the keys, so scores do not change;
+//! the inverse is applied to the output of attention. The matrix is Sylvester's, of the largest
+//! power of two that divides head_dim, with `signs` multiplied by random signs first (as in QuIP#
+//! and TurboQuant).
 //!
 //! Deviation: QuaRot folds the rotation of values into the weights; here it is computed.
 
@@ -17,9 +18,9 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::wrapped::{Wrap, Wrapped};
-use crate::method::{Method, Setting};
 use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, LayerCache, PolicyError, Registry};
+use crate::{Method, Setting};
 
 /// The settings of a rotation.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! The first tokens and the newest in full precision, the others under another policy.
 //!
-//! Sources: attention sinks (StreamingLLM, Xiao et al. 2023), the full-precision windows of KVQuant,
-//! SKVQ and Hugging Face's quantised cache (`residual_length`). With `block` above 1 tokens leave
-//! the window a block at a time, which per-channel policies need (KIVI).
+//! Sources: attention sinks (StreamingLLM, Xiao et al. 2023), full-precision windows of KVQuant,
+//! SKVQ and Hugging Face's quantised cache (`residual_length`). With `block` above 1, tokens leave
+//! the window a block at a time, as per-channel policies need (KIVI).
 //!
-//! Deviation: exact in prefill as well. Each query of a step reads full precision for just the
-//! tokens that it would in generation; the programs named quantise after the prompt.
+//! Deviation: exact in prefill as well. Each query of a step reads exactly those tokens in full
+//! precision that it would in generation; the programs named quantise after the prompt.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use kvr_kernels::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Setting};
 use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
+use crate::{Method, Setting};
 
 /// The settings of a window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,7 +47,8 @@ impl Default for Window {
 impl Method for Window {
     const NAME: &'static str = "window";
     const SUMMARY: &'static str = "first and newest tokens in full precision around a policy";
-    const SOURCE: &'static str = "attention sinks: Xiao et al. 2023, arXiv 2309.17453; residual: HF transformers `QuantizedCache`";
+    const SOURCE: &'static str = "attention sinks: Xiao et al. 2023, arXiv 2309.17453; residual: \
+                                HF transformers `QuantizedCache`";
 
     fn settings() -> Vec<Setting> {
         vec![

@@ -1,8 +1,8 @@
-//! A cache around another one, which writes only what it changes.
+//! A cache around another cache, which implements only what it changes.
 //!
 //! [`Wrapped`] makes a [`LayerCache`] of a [`Wrap`] and forwards everything: steps, attention,
-//! evictions, the end of a prompt, bytes. A wrapper has no method of its own for these, so none can
-//! be forgotten, and a window or an eviction inside is never bypassed.
+//! evictions, the end of a prompt, bytes. A wrapper implements none of these itself, so none can be
+//! left out, and a window or an eviction inside is never bypassed.
 
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ pub trait Wrap: Send {
         new
     }
 
-    /// Queries `[B, Hq, S, D]` as the cache inside is asked.
+    /// Queries `[B, Hq, S, D]` as the cache inside takes them.
     fn ask(&self, queries: Tensor<4>) -> Tensor<4> {
         queries
     }

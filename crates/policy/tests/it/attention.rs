@@ -108,7 +108,7 @@ fn windows_and_capped_scores_on_the_gpu() {
 
 #[test]
 fn every_pair_of_formats_on_the_cpu() {
-    let formats = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"];
+    let formats = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "mxfp4", "nvfp4"];
     for keys in formats {
         for values in formats {
             check(&format!("{keys}:{values}"), [1, 4, 2, 40, 300, 64], &Device::flex(), 1e-5);
@@ -155,8 +155,8 @@ fn caches_of_several_kinds_on_the_gpu() {
     }
 }
 
-/// Queries and keys are rounded to 11 bits, so a weight is off by some 3e-4 of its score: scores of these rows
-/// reach 30 at the usual scale, because of their outlier channel.
+/// Queries and keys are rounded to 11 bits, so a weight is off by some 3e-4 of its score: scores of
+/// these rows reach 30 at the usual scale, because of their outlier channel.
 ///
 /// Software Vulkan has matrix units from Mesa 25.2 on: `scripts/matrix-tests.sh` fetches one.
 #[test]
@@ -197,8 +197,8 @@ fn every_pair_of_formats_on_matrix_units() {
     }
 }
 
-/// A largest score that grows from token to token has the sums scaled anew again and again, and one far above
-/// the others leaves these weights that f16 can hardly hold.
+/// If the largest score grows from token to token, the sums are rescaled again and again; if it is
+/// far above the others, their weights are near the smallest that f16 can hold.
 #[test]
 fn growing_scores_and_bands_on_matrix_units() {
     let Some((device, units)) = crate::support::matrix_units() else { return };
@@ -265,7 +265,7 @@ fn the_tensor_op_reference_agrees_with_the_kernel() {
 #[test]
 fn every_pair_of_formats_on_the_gpu() {
     let Some(device) = crate::support::gpu() else { return };
-    let formats = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"];
+    let formats = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "mxfp4", "nvfp4"];
     for keys in formats {
         for values in formats {
             check(&format!("{keys}:{values}"), [1, 4, 2, 1, 300, 64], &device, 1e-5);
@@ -311,7 +311,7 @@ fn hard_numbers_and_masked_tiles_on_the_cpu_and_the_gpu() {
         let policy = Registry::builtin().policy("fp32").expect("built in");
         let (h, n) = (2, 600);
         let mut cache =
-            policy.layer(&geometry(1, 4, h, d), &Context::new(&device)).expect("a cache");
+            policy.layer(&geometry(1, 4, h, d), &Context::new(device)).expect("a cache");
         let mut keys = random(h * n * d, d, 41);
         keys[5 * d..6 * d].fill(40.0);
         keys[7 * d..300 * d].fill(0.25);

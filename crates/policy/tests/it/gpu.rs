@@ -52,8 +52,8 @@ fn same_tiles(name: &str, ours: &dyn LayerCache, theirs: &dyn LayerCache, softwa
             let (a, b) = (host(a), host(b));
             let differs = a.iter().zip(&b).filter(|(a, b)| a != b).count();
             // WGSL lets a division be off by 2.5 units in the last place, and hardware makes use of
-            // it: then a value on the border takes the neighbouring code, and a scale on the border of two
-            // f16 the other one, with all values of its block. Software divides exactly.
+            // it: then a value on the border takes the neighbouring code, and a scale on the border
+            // of two f16 the other one, with all values of its block. Software divides exactly.
             let bound = if software { 0 } else { a.len() / 1000 + 128 };
             assert!(differs <= bound, "{name}: {differs} of {} values", a.len());
             let top = a.iter().fold(0.0f32, |top, x| top.max(x.abs()));

@@ -25,8 +25,8 @@ pub(crate) fn every_format() -> Vec<Arc<dyn Format>> {
         "m3g32",
         "m4g64",
     ];
-    let books = ["nf2g32", "nf3g32", "nf4g64", "lm2g32", "lm3g64", "lm4g32"];
-    let named = more.iter().chain(&books).map(|name| registry.format(name).expect(name));
+    let codebooks = ["nf2g32", "nf3g32", "nf4g64", "lm2g32", "lm3g64", "lm4g32"];
+    let named = more.iter().chain(&codebooks).map(|name| registry.format(name).expect(name));
     registry.formats().cloned().chain(named).collect()
 }
 
@@ -55,8 +55,8 @@ pub(crate) fn gpu_and_adapter() -> Option<(Device, wgpu::Adapter)> {
     opened.clone()
 }
 
-/// The GPU and its matrix units, or `None` where there are none; scripts that have seen to it that there are
-/// set `KVR_NEEDS_MATRICES`.
+/// The GPU and its matrix units, or `None` where there are none; scripts that require them set
+/// `KVR_NEEDS_MATRICES`.
 pub(crate) fn matrix_units() -> Option<(Device, MatrixUnits)> {
     let (device, adapter) = gpu_and_adapter()?;
     let units = MatrixUnits::of(&adapter);

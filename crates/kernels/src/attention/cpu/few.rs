@@ -1,36 +1,38 @@
 //! Products of a few query rows with a tile of keys or values: what decode is made of.
 //!
 //! A GEMM's packing costs more than it saves for up to eight rows. Here each key is read once for
-//! all rows, sixteen lanes of partial sums run side by side, and sixteen of them are reduced together.
-//! Where the CPU lacks AVX-512 the loops below are compiled for the widest instructions it has.
+//! all rows, sixteen lanes of partial sums run side by side, and sixteen of them are reduced
+//! together. Where the CPU lacks AVX-512 the loops below are compiled for the widest instructions
+//! that it has.
 
-use super::planes::Ahead;
+use super::planes::Prefetch;
 use crate::simd::dot;
 use crate::wide;
 
 /// Up to this many rows are few.
 pub(super) const ROWS: usize = 8;
 
-/// `scores = scale · queries · keysᵀ`, row-major `[rows, width]`; asks for what comes next meanwhile.
+/// `scores = scale · queries · keysᵀ`, row-major `[rows, width]`; prefetches meanwhile.
 pub(super) fn scores(
     queries: &[f32],
     keys: &[f32],
     scores: &mut [f32],
     d: usize,
     scale: f32,
-    ahead: Ahead<'_>,
+    prefetch: Prefetch<'_>,
 ) {
     #[cfg(target_arch = "x86_64")]
     if d.is_multiple_of(16) && avx512::available() {
         // SAFETY: the CPU was just asked.
-        unsafe { avx512::scores(queries, keys, scores, d, scale, ahead) };
+        unsafe { avx512::scores(queries, keys, scores, d, scale, prefetch) };
         return;
     }
-    ahead.ask(0, keys.len() / d);
+    prefetch.rows(0, keys.len() / d);
     wide_scores(queries, keys, scores, d, scale);
 }
 
-/// As [`scores`], with keys that lie channel by channel, `[groups, D, group]`: no sum runs across a vector.
+/// As [`scores`], with keys that lie channel by channel, `[groups, D, group]`: no sum runs across
+/// a vector.
 pub(super) fn scores_across(
     queries: &[f32],
     keys: &[f32],
@@ -45,7 +47,7 @@ pub(super) fn scores_across(
     for (first, keys) in (0..width).step_by(group).zip(keys.chunks_exact(d * group)) {
         let products = &mut products[..rows * group];
         products.fill(0.0);
-        add_weighted(queries, keys, products, group, Ahead::NONE);
+        add_weighted(queries, keys, products, group, Prefetch::NONE);
         let count = group.min(width - first);
         for (scores, products) in scores.chunks_exact_mut(width).zip(products.chunks_exact(group)) {
             for (score, product) in scores[first..][..count].iter_mut().zip(products) {
@@ -55,21 +57,21 @@ pub(super) fn scores_across(
     }
 }
 
-/// `weighted += weights · values`, row-major `[rows, D]`; asks for what comes next meanwhile.
+/// `weighted += weights · values`, row-major `[rows, D]`; prefetches meanwhile.
 pub(super) fn add_weighted(
     weights: &[f32],
     values: &[f32],
     weighted: &mut [f32],
     d: usize,
-    ahead: Ahead<'_>,
+    prefetch: Prefetch<'_>,
 ) {
     #[cfg(target_arch = "x86_64")]
     if d.is_multiple_of(16) && avx512::available() {
         // SAFETY: the CPU was just asked.
-        unsafe { avx512::add_weighted(weights, values, weighted, d, ahead) };
+        unsafe { avx512::add_weighted(weights, values, weighted, d, prefetch) };
         return;
     }
-    ahead.ask(0, values.len() / d);
+    prefetch.rows(0, values.len() / d);
     wide_add_weighted(weights, values, weighted, d);
 }
 
@@ -115,7 +117,7 @@ mod avx512 {
 
     use std::arch::x86_64::*;
 
-    use super::Ahead;
+    use super::Prefetch;
 
     const LANES: usize = 16;
 
@@ -133,8 +135,8 @@ mod avx512 {
         unsafe { _mm512_loadu_ps(row.as_ptr().add(at)) }
     }
 
-    /// The sums of sixteen vectors, in order: neighbours are interleaved and added, four times, each
-    /// time over pieces twice as long.
+    /// The sums of sixteen vectors, in order: neighbours are interleaved and added, four times,
+    /// each time over pieces twice as long.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
     fn sums(v: [__m512; LANES]) -> __m512 {
@@ -170,21 +172,21 @@ mod avx512 {
         scores: &mut [f32],
         d: usize,
         scale: f32,
-        mut ahead: Ahead<'_>,
+        mut prefetch: Prefetch<'_>,
     ) {
         let width = k.len() / d;
         for (q, scores) in q.chunks(4 * d).zip(scores.chunks_mut(4 * width)) {
             match q.len() / d {
-                1 => tile::<1, 16>(q, k, scores, d, scale, ahead),
-                2 => tile::<2, 8>(q, k, scores, d, scale, ahead),
-                _ => tile::<4, 4>(q, k, scores, d, scale, ahead),
+                1 => tile::<1, 16>(q, k, scores, d, scale, prefetch),
+                2 => tile::<2, 8>(q, k, scores, d, scale, prefetch),
+                _ => tile::<4, 4>(q, k, scores, d, scale, prefetch),
             }
-            ahead = Ahead::NONE;
+            prefetch = Prefetch::NONE;
         }
     }
 
-    /// Sixteen products at a time: `R` rows with `C` keys. Rows and keys that are not there are stood
-    /// in for by the last that is.
+    /// Sixteen products at a time: `R` rows with `C` keys. The last row and the last key are
+    /// repeated where there are fewer.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
     fn tile<const R: usize, const C: usize>(
@@ -193,7 +195,7 @@ mod avx512 {
         scores: &mut [f32],
         d: usize,
         scale: f32,
-        ahead: Ahead<'_>,
+        prefetch: Prefetch<'_>,
     ) {
         let (rows, width) = (q.len() / d, k.len() / d);
         // Closures would not be compiled for these instructions, so arrays are filled by loops.
@@ -203,7 +205,7 @@ mod avx512 {
         }
         for (first, tile) in (0..width).step_by(C).zip(k.chunks(C * d)) {
             let count = tile.len() / d;
-            ahead.ask(first, count);
+            prefetch.rows(first, count);
             let mut keys = [tile; C];
             for (c, key) in keys.iter_mut().enumerate() {
                 *key = &tile[c.min(count - 1) * d..][..d];
@@ -240,18 +242,18 @@ mod avx512 {
         values: &[f32],
         weighted: &mut [f32],
         d: usize,
-        mut ahead: Ahead<'_>,
+        mut prefetch: Prefetch<'_>,
     ) {
         let width = values.len() / d;
         // Four rows by four vectors are sixteen running sums, which fit the registers.
         for (weights, out) in weights.chunks(4 * width).zip(weighted.chunks_mut(4 * d)) {
             match weights.len() / width {
-                4 => rows::<4>(weights, values, out, d, ahead),
-                3 => rows::<3>(weights, values, out, d, ahead),
-                2 => rows::<2>(weights, values, out, d, ahead),
-                _ => rows::<1>(weights, values, out, d, ahead),
+                4 => rows::<4>(weights, values, out, d, prefetch),
+                3 => rows::<3>(weights, values, out, d, prefetch),
+                2 => rows::<2>(weights, values, out, d, prefetch),
+                _ => rows::<1>(weights, values, out, d, prefetch),
             }
-            ahead = Ahead::NONE;
+            prefetch = Prefetch::NONE;
         }
     }
 
@@ -262,16 +264,16 @@ mod avx512 {
         values: &[f32],
         out: &mut [f32],
         d: usize,
-        mut ahead: Ahead<'_>,
+        mut prefetch: Prefetch<'_>,
     ) {
         let mut at = 0;
         while at < d {
             match (d - at) / LANES {
-                1 => columns::<R, 1>(weights, values, out, (d, at), ahead),
-                2 | 3 => columns::<R, 2>(weights, values, out, (d, at), ahead),
-                _ => columns::<R, 4>(weights, values, out, (d, at), ahead),
+                1 => columns::<R, 1>(weights, values, out, (d, at), prefetch),
+                2 | 3 => columns::<R, 2>(weights, values, out, (d, at), prefetch),
+                _ => columns::<R, 4>(weights, values, out, (d, at), prefetch),
             }
-            ahead = Ahead::NONE;
+            prefetch = Prefetch::NONE;
             at += LANES
                 * if d - at >= 64 {
                     4
@@ -291,7 +293,7 @@ mod avx512 {
         values: &[f32],
         out: &mut [f32],
         (d, at): (usize, usize),
-        ahead: Ahead<'_>,
+        prefetch: Prefetch<'_>,
     ) {
         let width = values.len() / d;
         let mut sum = [[_mm512_setzero_ps(); V]; R];
@@ -301,7 +303,7 @@ mod avx512 {
             }
         }
         for (t, value) in values.chunks_exact(d).enumerate() {
-            ahead.ask(t, 1);
+            prefetch.rows(t, 1);
             let mut column = [_mm512_setzero_ps(); V];
             for v in 0..V {
                 column[v] = load(value, at + v * LANES);
@@ -339,11 +341,11 @@ mod tests {
                 for width in [1, 2, 7, 8, 33, 64] {
                     let (q, k) = (numbers(rows * d, 5), numbers(width * d, 7));
                     let mut got = vec![f32::NAN; rows * width];
-                    scores(&q, &k, &mut got, d, 0.5, Ahead::NONE);
+                    scores(&q, &k, &mut got, d, 0.5, Prefetch::NONE);
                     let mut out = numbers(rows * d, 3);
                     let mut want = out.clone();
                     let weights = numbers(rows * width, 11);
-                    add_weighted(&weights, &k, &mut out, d, Ahead::NONE);
+                    add_weighted(&weights, &k, &mut out, d, Prefetch::NONE);
                     for r in 0..rows {
                         for t in 0..width {
                             let sum: f32 = (0..d).map(|i| q[r * d + i] * k[t * d + i]).sum();

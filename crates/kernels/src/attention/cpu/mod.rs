@@ -2,7 +2,8 @@
 //!
 //! Work is cut into tasks by sequence and key-value head, so that every page is decoded once for
 //! all the query heads that share it. Where there are fewer heads than threads, many queries are
-//! cut by rows, and few queries (decode) by pages, whose partial results are merged.
+//! split by rows, and few queries (decode) by pages (a KV split), whose partial attention is
+//! merged.
 
 mod few;
 mod planes;
@@ -137,10 +138,10 @@ impl Job<'_> {
     fn run_few(&self, task: &Task) -> Partial {
         let (n, d) = (task.rows.len(), self.head_dim);
         let mut part = Partial::new(n, d);
-        // Rows from a line of the cache on, wherever the tensor lies.
+        // Aligned to the processor's cache lines, wherever the tensor lies.
         let mut queries = Buffer::new(n * d);
         queries.copy_from_slice(&self.queries[self.first_row(task) * d..][..n * d]);
-        // Keys that lie per channel are multiplied as they lie.
+        // Per-channel keys are multiplied in the order in which they are stored.
         let across = self.keys.rows.side.axis == Axis::Channel;
         let group = self.keys.rows.side.group();
         let size = self.tile_size(FEW_TOKENS);
@@ -161,7 +162,7 @@ impl Job<'_> {
             } else {
                 let keys = &mut tile[..width * d];
                 self.keys.decode(at, d, keys, &mut spare);
-                few::scores(&queries, keys, scores, d, self.scale, self.values.ahead(at, width));
+                few::scores(&queries, keys, scores, d, self.scale, self.values.prefetch(at, width));
             }
             self.cap(scores);
             softmax::rows(scores, width, &visible, (&mut part.running, 0), &mut part.weighted);
@@ -169,7 +170,13 @@ impl Job<'_> {
             self.values.decode(at, d, values, &mut spare);
             let next = at.2 + size;
             let next = if next == PAGE_TOKENS { (at.0 + 1, at.1, 0) } else { (at.0, at.1, next) };
-            few::add_weighted(scores, values, &mut part.weighted, d, self.keys.ahead(next, size));
+            few::add_weighted(
+                scores,
+                values,
+                &mut part.weighted,
+                d,
+                self.keys.prefetch(next, size),
+            );
         }
         part
     }

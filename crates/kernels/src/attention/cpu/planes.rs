@@ -2,7 +2,6 @@
 
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
-use half::f16;
 
 use crate::paged::PageShape;
 use crate::paged::{Axis, Rows};
@@ -20,30 +19,30 @@ pub(super) fn tensors(rows: &Rows) -> Vec<(FlexTensor, FlexTensor)> {
 /// Where a tile of one head lies: its page, the head, and its first token in the page.
 pub(super) type At = (usize, usize, usize);
 
-/// Codes that are decoded soon. Products ask for them row by row as they go, so that memory works
-/// while they do; asked for all at once, they would be waited for.
+/// Codes that are decoded next. Products prefetch them row by row as they go; all at once, the
+/// prefetches would stall.
 #[derive(Clone, Copy)]
-pub(super) struct Ahead<'a> {
+pub(super) struct Prefetch<'a> {
     codes: &'a [u32],
     words: usize,
 }
 
-impl Ahead<'_> {
+impl Prefetch<'_> {
     pub(super) const NONE: Self = Self { codes: &[], words: 0 };
 
-    /// Asks for the lines of the processor's caches that begin within `count` rows from `first` on.
+    /// Prefetches the cache lines that begin within `count` rows from `first` on.
     #[inline(always)]
-    pub(super) fn ask(self, first: usize, count: usize) {
+    pub(super) fn rows(self, first: usize, count: usize) {
         const LINE: usize = 64 / size_of::<u32>();
         let line = |row: usize| row * self.words / LINE * LINE;
         let codes = self.codes.get(line(first)..line(first + count)).unwrap_or(&[]);
-        codes.chunks(LINE).for_each(prefetch);
+        codes.chunks(LINE).for_each(prefetch_line);
     }
 }
 
-/// A hint to the CPU, where Rust has one to give.
+/// A prefetch into the first-level cache, on the CPUs for which Rust has one.
 #[inline(always)]
-fn prefetch(line: &[u32]) {
+fn prefetch_line(line: &[u32]) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of x86-64, and a hint reads nothing.
     unsafe {
@@ -57,7 +56,7 @@ fn prefetch(line: &[u32]) {
 /// The planes of keys or values as slices.
 pub(super) struct Planes<'a> {
     pub(super) rows: &'a Rows,
-    pages: Vec<(&'a [u32], &'a [f16])>,
+    pages: Vec<(&'a [u32], &'a [u16])>,
 }
 
 impl<'a> Planes<'a> {
@@ -89,23 +88,24 @@ impl<'a> Planes<'a> {
         }
     }
 
-    /// The codes of a tile of `rows` rows that is decoded soon; none after the last page.
-    pub(super) fn ahead(&self, (page, head, from): At, rows: usize) -> Ahead<'a> {
+    /// The codes of a tile of `rows` rows that is decoded next; none after the last page.
+    pub(super) fn prefetch(&self, (page, head, from): At, rows: usize) -> Prefetch<'a> {
         let PageShape { capacity, words, .. } = self.rows.shape;
         let first = head * capacity + self.rows.rows_of(from);
         let codes = self.pages.get(page).map_or(&[][..], |(codes, _)| &codes[first * words..]);
-        Ahead { codes: &codes[..codes.len().min(rows * words)], words }
+        Prefetch { codes: &codes[..codes.len().min(rows * words)], words }
     }
 
-    /// Decodes what is stored as it lies: token by token, or per channel group by group.
+    /// Decodes rows in the order in which they are stored: token by token, or group by group where
+    /// they are per channel.
     pub(super) fn decode_rows(&self, (page, head, from): At, out: &mut [f32]) {
         let PageShape { capacity, head_dim, words, scales, .. } = self.rows.shape;
         let rows = out.len() / head_dim;
         let first = head * capacity + self.rows.rows_of(from);
-        let (codes, halves) = self.pages[page];
+        let (codes, all_scales) = self.pages[page];
         self.rows.side.format.decode_blocks(
             &codes[first * words..][..rows * words],
-            &halves[first * scales..][..rows * scales],
+            &all_scales[first * scales..][..rows * scales],
             out,
         );
     }

@@ -27,9 +27,9 @@ impl Running {
     }
 }
 
-/// Turns rows of scores `[rows, width]` into weights in place, those that a row does not see into
-/// 0, and takes them into the running softmax of the rows from `first` on. Where a maximum grows,
-/// the row's weighted sum so far, of `[rows, D]`, shrinks with it.
+/// Replaces rows of scores `[rows, width]` by their weights, 0 for tokens that a row does not see,
+/// and adds them to the running softmax of the rows from `first` on. Where a maximum grows, the
+/// row's weighted sum so far, of `[rows, D]`, is scaled down.
 pub(super) fn rows(
     scores: &mut [f32],
     width: usize,
@@ -70,9 +70,9 @@ impl WithSimd for Tile<'_> {
     }
 }
 
-/// Turns one row of scores into weights `e^(score - max)` in place, where `max` is the larger of
-/// the row's maximum and the running one, and adds them to `sums`. Returns what weights of before
-/// are to be multiplied with, for `max` may have grown.
+/// Replaces one row of scores by its weights `e^(score - max)`, where `max` is the larger of the
+/// row's maximum and the running one, and adds them to `sums`. Returns the factor for earlier
+/// weights: below 1 where `max` has grown.
 ///
 /// Written with vectors, because the compiler keeps an array of running sums in memory.
 #[inline(always)]

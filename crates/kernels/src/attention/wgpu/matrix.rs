@@ -2,21 +2,21 @@
 
 use super::halves;
 use super::reader::Plan;
-use super::side::{STRETCH, side};
+use super::side::{SPLIT, side};
 use crate::device::MatrixUnits;
 use crate::formats::Format;
 use crate::wgsl::{PRELUDE, constants, unroll};
 
-/// Subgroups of a workgroup: as many as there are tiles of scores where it has the most rows.
-const TEAMS: usize = 4;
+/// Subgroups of a workgroup: as many as there are tiles of scores for the most rows.
+const SUBGROUPS: usize = 4;
 
-/// Up to so many rows, f32 on vectors is as fast: a decoded value serves too few of them.
+/// Up to so many rows, f32 on vectors is as fast: too few rows share a decoded value.
 const FEW: usize = 8;
 
 /// Workgroup memory of the GPUs that have matrix units.
 const SHARED: usize = 32 << 10;
 
-/// How a workgroup is cut.
+/// How the work of a workgroup is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Units {
     units: MatrixUnits,
@@ -37,21 +37,23 @@ impl Units {
         self.rows.next_multiple_of(self.units.tile)
     }
 
-    /// Invocations that share a row's softmax.
+    /// Invocations that share the softmax of a row.
     fn sharers(self) -> usize {
         (self.group() / self.rows).min(self.units.lanes).min(self.step())
     }
 
-    /// Scores from one row to the next: rows that a subgroup reads at a time lie in banks of their own.
+    /// Scores from one row to the next: rows that a subgroup reads at a time lie in different
+    /// banks.
     fn score_row(self) -> usize {
         self.step() + self.sharers().clamp(4, 16)
     }
 
     fn scores(self) -> usize {
-        (self.padded() * self.score_row()).max(TEAMS * self.units.tile * self.units.tile)
+        (self.padded() * self.score_row()).max(SUBGROUPS * self.units.tile * self.units.tile)
     }
 
-    /// Vectors of a row of a tile, with 16 bytes between rows, so that matrices are read without conflicts.
+    /// Vectors of a row of a tile, with 16 bytes between rows, so that matrices are read without
+    /// bank conflicts.
     fn row(head_dim: usize) -> usize {
         head_dim / 4 + 2
     }
@@ -67,7 +69,7 @@ impl Units {
     }
 
     fn bytes(self, head_dim: usize) -> usize {
-        4 * self.padded() + 4 * self.scores() + 8 * self.halves(head_dim) + 4 * (TEAMS + 1)
+        4 * self.padded() + 4 * self.scores() + 8 * self.halves(head_dim) + 4 * (SUBGROUPS + 1)
     }
 }
 
@@ -81,17 +83,17 @@ impl Plan for Units {
     }
 
     fn group(&self) -> usize {
-        TEAMS * self.units.lanes
+        SUBGROUPS * self.units.lanes
     }
 
     fn text(&self, keys: &dyn Format, values: &dyn Format, d: usize) -> Option<String> {
         let MatrixUnits { tile, lanes } = self.units;
         let (step, padded) = (self.step(), self.padded());
-        let octets = step * d / 8;
+        let eights = step * d / 8;
         let mut text = "enable f16;\nenable wgpu_cooperative_matrix;\n".to_owned();
         text += &constants(&[
             ("GROUP", self.group()),
-            ("TEAMS", TEAMS),
+            ("SUBGROUPS", SUBGROUPS),
             ("LANES", lanes),
             ("LANE_BITS", lanes.ilog2() as usize),
             ("T", tile),
@@ -105,19 +107,19 @@ impl Plan for Units {
             ("SCORES", self.scores()),
             ("WEIGHT_ROW", self.weight_row()),
             ("HALVES", self.halves(d)),
-            ("OCTETS", octets.div_ceil(self.group())),
-            ("LAST", octets - 1),
+            ("EIGHTS", eights.div_ceil(self.group())),
+            ("LAST", eights - 1),
             ("SHARERS", self.sharers()),
             ("SHARER_BITS", self.sharers().ilog2() as usize),
             ("SHARE", step / self.sharers()),
-            ("OWN", (padded / tile * (d / tile)).div_ceil(TEAMS)),
+            ("OWN", (padded / tile * (d / tile)).div_ceil(SUBGROUPS)),
             ("HEAD_DIM", d),
         ]);
         for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sum", "f32, C")] {
             text += &format!("alias {name} = coop_mat{tile}x{tile}<{of}>;\n");
         }
         text += PRELUDE;
-        text += STRETCH;
+        text += SPLIT;
         text += "struct Halves { low: vec4<f16>, high: vec4<f16> }\n";
         for (prefix, name, format, binding) in
             [("key", "Key", keys, 1), ("value", "Value", values, 3)]

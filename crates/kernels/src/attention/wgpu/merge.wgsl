@@ -20,16 +20,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = group.y * parts * rows + row;
 
     // The largest score and the sum of weights: every invocation has some of the parts.
-    var peak = NOTHING;
-    for (var p = local; p < parts; p += GROUP) { peak = max(peak, states[first + p * rows].x); }
-    reduced[local] = peak;
+    var highest = NOTHING;
+    for (var p = local; p < parts; p += GROUP) { highest = max(highest, states[first + p * rows].x); }
+    reduced[local] = highest;
     workgroupBarrier();
-    for (var i = 0u; i < GROUP; i++) { peak = max(peak, reduced[i]); }
+    for (var i = 0u; i < GROUP; i++) { highest = max(highest, reduced[i]); }
     workgroupBarrier();
     var part_sum = 0.0;
     for (var p = local; p < parts; p += GROUP) {
         let state = states[first + p * rows];
-        part_sum += exp(state.x - peak) * state.y;
+        part_sum += exp(state.x - highest) * state.y;
     }
     reduced[local] = part_sum;
     workgroupBarrier();
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var total = vec4<f32>(0.0);
         for (var p = i / CHANNELS; p < parts; p += STRIPES) {
             let part = first + p * rows;
-            total += exp(states[part].x - peak) * sums[part * CHANNELS + i % CHANNELS];
+            total += exp(states[part].x - highest) * sums[part * CHANNELS + i % CHANNELS];
         }
         joined[i] = total;
     }
@@ -53,6 +53,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         output[at] = select(total / sum, vec4<f32>(0.0), nothing);
     }
     if (local == 0u) {
-        log_sums[group.y * rows + row] = select(peak + log(sum), NOTHING, nothing);
+        log_sums[group.y * rows + row] = select(highest + log(sum), NOTHING, nothing);
     }
 }

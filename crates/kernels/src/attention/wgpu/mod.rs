@@ -1,13 +1,13 @@
 //! Attention on a GPU: packed words go straight into the kernel.
 //!
-//! Every page is cut into splits of tokens (a KV split, as in FlashDecoding), and query rows of one
-//! key-value head into blocks of eight: a workgroup reads its split of packed keys and values once for all its rows and leaves a
-//! weighted sum, a maximum and a sum of weights. A second kernel merges the splits of a row. So
-//! decode fills the device however few heads there are, no score and no unpacked value goes to
-//! memory, and what is written in between does not grow with the number of rows and splits alike.
+//! The tokens of a page are divided among workgroups (a KV split, as in FlashDecoding), and the
+//! query rows of one key-value head into blocks. A workgroup reads its split of packed keys and
+//! values once for all its rows and writes a weighted sum, a maximum and a sum of weights; a second
+//! kernel merges the splits of a row. So decode fills the device however few heads there are, and
+//! no score and no unpacked value goes to memory.
 //!
-//! Where a cache is told of a GPU's matrix units, a second program reads it: tiles of it become f16 in
-//! workgroup memory, and matrices multiply them.
+//! With matrix units in the [`Context`](crate::Context) another program reads the cache: tiles of
+//! it become f16 in workgroup memory, and matrix units multiply them.
 //!
 //! Sides that the kernel can't read as they are packed, per-channel ones among them, are unpacked a
 //! tile at a time, into a buffer that fits the device's cache, and read from there.

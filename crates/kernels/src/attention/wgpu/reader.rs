@@ -1,14 +1,14 @@
-//! Which program reads a pair of sides: planned and checked once, when a cache is made.
+//! Which program reads a pair of sides: chosen and compiled once, when a cache is made.
 
 use std::sync::Arc;
 
-use super::{matrix, merge, tiles, vectors};
+use super::{matrix, merge, side, tiles, vectors};
 use crate::device::{Context, MatrixUnits};
 use crate::formats::{F32, Format};
 use crate::paged::{Axis, Side};
 use crate::wgsl::Program;
 
-/// A program that reads a KV split: how its workgroups are cut, and its text.
+/// A program that reads a KV split: how it divides the work, and its text.
 pub(super) trait Plan {
     /// Query rows of a workgroup.
     fn rows(&self) -> usize;
@@ -78,7 +78,7 @@ impl Reader {
                 "a GPU reads eight channels at a time, which do not divide {head_dim}"
             ));
         }
-        let reads = |side: &Side| side.axis == Axis::Token && side.format.packing().is_some();
+        let reads = |side: &Side| side.axis == Axis::Token && side::reads(&*side.format);
         let packed = reads(keys) && reads(values);
         let [keys, values]: [&dyn Format; 2] = match packed {
             true => [&*keys.format, &*values.format],
@@ -111,8 +111,8 @@ impl Reader {
     }
 }
 
-/// The WGSL of both kernels for a pair of formats and a number of query rows of a key-value head, as
-/// tests validate it.
+/// The WGSL of both kernels for a pair of formats and a number of query rows of a key-value head;
+/// the first is empty where a format is not read as it is packed. Tests validate it.
 pub fn sources(
     keys: &dyn Format,
     values: &dyn Format,

@@ -13,14 +13,14 @@ const ROWS: usize = 64;
 /// Up to so many rows, most of a workgroup would idle.
 const FEW: usize = ROWS / 2;
 
-/// Heads of 64 channels leave too few products for each value that is loaded, and with larger ones sums
-/// do not fit the registers.
+/// Heads of 64 channels have too few products for each value that is loaded, and the sums of larger
+/// heads do not fit the registers.
 const HEAD_DIM: usize = 128;
 
-/// Vectors of four channels that invocations of one row have together.
+/// Vectors of four channels that the invocations of one row hold together.
 const ACROSS: usize = 16;
 
-/// How a workgroup is cut.
+/// How the work of a workgroup is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tiles {
     /// Tokens that are decoded at a time.
@@ -28,8 +28,8 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    /// The plan for a number of rows; `None` where the program that keeps everything in registers is as
-    /// fast or faster: for few rows, and for other sizes of heads than this one.
+    /// The plan for a number of rows; `None` for few rows and for heads of other sizes, where the
+    /// program that keeps everything in registers is as fast or faster.
     pub(super) fn new(rows: usize, head_dim: usize) -> Option<Self> {
         (rows > FEW && head_dim == HEAD_DIM).then_some(Self { step: 16 })
     }
@@ -49,7 +49,7 @@ impl Plan for Tiles {
     }
 
     fn text(&self, keys: &dyn Format, values: &dyn Format, d: usize) -> Option<String> {
-        let octets = self.step * d / 8;
+        let eights = self.step * d / 8;
         let sizes = [
             ("GROUP", GROUP),
             ("R", ROWS),
@@ -57,8 +57,8 @@ impl Plan for Tiles {
             ("D4", d / 4),
             ("SHARE", self.step / 8),
             ("WIDE", d / 4 / ACROSS),
-            ("OCTETS", octets.div_ceil(GROUP)),
-            ("LAST", octets - 1),
+            ("EIGHTS", eights.div_ceil(GROUP)),
+            ("LAST", eights - 1),
         ];
         in_f32(&sizes, keys, values, d, include_str!("tiles.wgsl"))
     }

@@ -1,18 +1,18 @@
-// Attention of up to R query rows of one key-value head over a stretch of one page, for prompts: what
+// Attention of up to R query rows of one key-value head over a split of one page, for prompts: what
 // partial.wgsl answers, where many rows read what is decoded.
-// Workgroup (x, y, z): stretch, block of rows, sequence and key-value head.
+// Workgroup (x, y, z): split, block of rows, sequence and key-value head.
 //
 // CHUNK tokens at a time are decoded, each once for all rows, into workgroup memory. Of the scores an
 // invocation has four rows by SHARE tokens, of the sums eight rows by WIDE vectors of channels: so each
 // value that it loads is multiplied several times. Two invocations share the softmax of a row.
 //
-// What stands before this text: the sizes (D4: vectors of a row; OCTETS: of an invocation, the LAST of
-// them), stretch.wgsl, bindings 1 to 4 and, for each side, load, decode and channel.
+// Declared before this text: the sizes (D4: vectors of a row; EIGHTS: groups of eight
+// channels of an invocation, LAST: the last of all), split.wgsl, bindings 1 to 4 and, for each side, load, decode and channel.
 @group(0) @binding(0) var<storage, read_write> queries: array<vec4<f32>>;   // [HEADS, rows, D4]
 @group(0) @binding(5) var<storage, read_write> sums: array<vec4<f32>>;      // [HEADS, parts, rows, D4]
 
-// Where neighbours read one column of several rows, vectors of a row trade places, so that no two of
-// them meet in one bank of workgroup memory.
+// Vectors of a row are swizzled, so that neighbours that read one column of several rows have no bank
+// conflicts.
 var<workgroup> tile: array<vec4<f32>, CHUNK * D4>;          // [CHUNK, D4]: keys, then values
 var<workgroup> weights: array<vec4<f32>, CHUNK * R / 4>;    // [CHUNK, R / 4]: scores, then weights
 var<workgroup> keeps: array<vec4<f32>, R / 4>;
@@ -46,15 +46,15 @@ fn main(
         atomicMax(&bounds[1], visible.y);
     }
     workgroupBarrier();
-    // Tokens that no row of this block reads are not looked at.
+    // Tokens that no row of this block reads are skipped.
     let lowest = max(min(atomicLoad(&bounds[0]), job.first_token + job.tokens), job.first_token) - job.first_token;
     let limit = max(atomicLoad(&bounds[1]), job.first_token) - job.first_token;
-    let begin = max(group.x * job.stretch, lowest / CHUNK * CHUNK);
-    let end = min(min(group.x * job.stretch + job.stretch, job.tokens), limit);
+    let begin = max(group.x * job.split, lowest / CHUNK * CHUNK);
+    let end = min(min(group.x * job.split + job.split, job.tokens), limit);
     let own_first = max(visible.x, job.first_token) - job.first_token;
     let own_count = max(min(end, max(visible.y, job.first_token) - job.first_token), own_first) - own_first;
 
-    // Rows that are not there are read from the last, and masked.
+    // Rows beyond the last read the last one, and are masked.
     var query: array<u32, 4>;
     for (var r = 0u; r < 4u; r++) {
         query[r] = (head * job.rows + min(first_row + 4u * score_rows + r, job.rows - 1u)) * D4;
@@ -64,23 +64,23 @@ fn main(
     var sum: array<vec4<f32>, 8 * WIDE>;
     for (var i = 0u; i < 8u * WIDE; i++) { sum[i] = vec4<f32>(0.0); }
 
-    var keys: array<KeyRaw, OCTETS>;
-    for (var o = 0u; o < OCTETS; o++) {
+    var keys: array<KeyRaw, EIGHTS>;
+    for (var o = 0u; o < EIGHTS; o++) {
         let i = min(o * GROUP + local, LAST);
         keys[o] = key_load(first + min(begin, job.tokens - 1u) / CHUNK * CHUNK + i / (D4 / 2u), i % (D4 / 2u));
     }
-    // Pages hold whole chunks of tokens, so what is loaded behind the last one is there, and masked.
+    // Pages hold whole chunks of tokens, so loads behind the last token stay in the page, and are masked.
     for (var start = begin; start < end; start += CHUNK) {
-        for (var o = 0u; o < OCTETS; o++) {
+        for (var o = 0u; o < EIGHTS; o++) {
             let i = min(o * GROUP + local, LAST);
             let token = i / (D4 / 2u);
-            let octet = i % (D4 / 2u);
+            let eight = i % (D4 / 2u);
             let key = key_decode(keys[o]);
-            tile[token * D4 + ((key_channel(octet, 0u) / 4u) ^ (token % 8u))] = key.low;
-            tile[token * D4 + ((key_channel(octet, 1u) / 4u) ^ (token % 8u))] = key.high;
+            tile[token * D4 + ((key_channel(eight, 0u) / 4u) ^ (token % 8u))] = key.low;
+            tile[token * D4 + ((key_channel(eight, 1u) / 4u) ^ (token % 8u))] = key.high;
         }
-        var values: array<ValueRaw, OCTETS>;
-        for (var o = 0u; o < OCTETS; o++) {
+        var values: array<ValueRaw, EIGHTS>;
+        for (var o = 0u; o < EIGHTS; o++) {
             let i = min(o * GROUP + local, LAST);
             values[o] = value_load(first + start + i / (D4 / 2u), i % (D4 / 2u));
         }
@@ -108,30 +108,30 @@ fn main(
             for (var i = 0u; i < 4u; i++) { scaled[i] = capped(scaled[i], job.soft_cap); }
             weights[(score_token + 8u * j) * (R / 4u) + (score_rows ^ score_token)] = scaled;
         }
-        // The next keys are on their way while these are dealt with; behind the last ones are none.
+        // The next keys are loaded while these are computed with; after the last ones, the first again.
         let next = select(begin, start + CHUNK, start + CHUNK < end);
-        for (var o = 0u; o < OCTETS; o++) {
+        for (var o = 0u; o < EIGHTS; o++) {
             let i = min(o * GROUP + local, LAST);
             keys[o] = key_load(first + next + i / (D4 / 2u), i % (D4 / 2u));
         }
         workgroupBarrier();
 
-        // The online softmax: both invocations of a row look for the largest score, and each has half of
+        // The online softmax: both invocations of a row find the largest score, and each computes half of
         // the weights.
         var raw: array<f32, CHUNK / 2>;
-        var peak = largest;
+        var highest = largest;
         for (var t = 0u; t < CHUNK / 2; t++) {
             let token = half * (CHUNK / 2u) + t;
             let score = weights[token * (R / 4u) + ((own / 4u) ^ (token % 8u))][own % 4u];
             raw[t] = select(NOTHING, score, start + token - own_first < own_count);
             let other = (1u - half) * (CHUNK / 2u) + t;
             let second = weights[other * (R / 4u) + ((own / 4u) ^ (other % 8u))][own % 4u];
-            peak = max(peak, max(raw[t], select(NOTHING, second, start + other - own_first < own_count)));
+            highest = max(highest, max(raw[t], select(NOTHING, second, start + other - own_first < own_count)));
         }
-        let keep = exp(largest - peak);
-        largest = peak;
+        let keep = exp(largest - highest);
+        largest = highest;
         total *= keep;
-        for (var o = 0u; o < OCTETS; o++) {
+        for (var o = 0u; o < EIGHTS; o++) {
             let i = min(o * GROUP + local, LAST);
             let value = value_decode(values[o]);
             tile[i / (D4 / 2u) * D4 + value_channel(i % (D4 / 2u), 0u) / 4u] = value.low;
@@ -140,7 +140,7 @@ fn main(
         workgroupBarrier();
         for (var t = 0u; t < CHUNK / 2; t++) {
             let token = half * (CHUNK / 2u) + t;
-            let weight = exp(raw[t] - peak);
+            let weight = exp(raw[t] - highest);
             weights[token * (R / 4u) + ((own / 4u) ^ (token % 8u))][own % 4u] = weight;
             total += weight;
         }

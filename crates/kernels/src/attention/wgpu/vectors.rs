@@ -1,5 +1,4 @@
-//! The program of attention in f32 that keeps everything in registers: for decode, and for prompts of
-//! most heads.
+//! Attention in f32 that keeps everything in registers: for decode, and for prompts of most heads.
 
 use super::reader::Plan;
 use super::side::in_f32;
@@ -17,37 +16,37 @@ const SUMS: usize = 24;
 /// Workgroup memory that every WebGPU adapter has.
 const SHARED: usize = 16 << 10;
 
-/// How a workgroup is cut.
+/// How the work of a workgroup is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Vectors {
     /// Query rows.
     rows: usize,
     /// Invocations that share a token.
     lanes: usize,
-    /// Octets that each of them has.
-    octets: usize,
+    /// Groups of eight channels that each of them has.
+    eights: usize,
 }
 
 impl Vectors {
     /// The plan for a number of rows.
     pub(super) fn new(rows: usize, head_dim: usize) -> Self {
-        let octets = head_dim.div_ceil(8);
+        let eights = head_dim.div_ceil(8);
         // Few lanes exchange fewer scores; more of them keep fewer values in registers each.
         let cut = |rows: usize| {
-            [8, 4, 16, 32].map(|lanes| Self { rows, lanes, octets: octets.div_ceil(lanes) })
+            [8, 4, 16, 32].map(|lanes| Self { rows, lanes, eights: eights.div_ceil(lanes) })
         };
         let plans = if rows > 4 { [cut(8), cut(4)].concat() } else { cut(4).to_vec() };
-        let idle = |plan: &Self| plan.lanes * plan.octets - octets;
+        let idle = |plan: &Self| plan.lanes * plan.eights - eights;
         let fits = |plan: &&Self| {
             plan.rows <= plan.lanes
                 && plan.rows * plan.halves() <= SUMS
                 && plan.fits()
-                && 3 * idle(plan) <= octets
+                && 3 * idle(plan) <= eights
         };
         plans.iter().find(fits).copied().unwrap_or(Self {
             rows: 4,
             lanes: 32,
-            octets: octets.div_ceil(32),
+            eights: eights.div_ceil(32),
         })
     }
 
@@ -57,7 +56,7 @@ impl Vectors {
 
     /// Vectors of four channels of an invocation.
     fn halves(self) -> usize {
-        2 * self.octets
+        2 * self.eights
     }
 
     /// Rows whose sums the scratch of the scores holds for all invocations, in the end.
@@ -65,7 +64,7 @@ impl Vectors {
         (1 << (TOKENS * self.rows / 4 / self.halves()).max(1).ilog2()).min(self.rows)
     }
 
-    /// Vectors that scores, and in the end sums, are exchanged in.
+    /// Vectors of workgroup memory for the exchange of scores, and of sums at the end.
     fn scratch(self) -> usize {
         (TOKENS * self.rows / 4).max(self.together() * self.halves()) * GROUP
     }
@@ -98,7 +97,7 @@ impl Plan for Vectors {
             ("U", TOKENS),
             ("LANES", self.lanes),
             ("CLUSTERS", self.clusters()),
-            ("OCTETS", self.octets),
+            ("EIGHTS", self.eights),
             ("HALVES", self.halves()),
             ("TOGETHER", self.together()),
             ("SCRATCH", self.scratch()),

@@ -1,5 +1,5 @@
-//! Products with many rows of `x`, as prompts make: panels of rows are decoded to f32 and multiplied
-//! while they are in cache, so that no f32 copy of the weight exists.
+//! Products with many rows of `x`, as prompts make: panels of rows are decoded to f32 and
+//! multiplied while they are in cache, so that no f32 copy of the weight exists.
 
 use rayon::prelude::*;
 

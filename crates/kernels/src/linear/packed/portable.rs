@@ -1,4 +1,5 @@
-//! Products of packed rows on any CPU: a row is decoded into the nearest cache and multiplied there.
+//! Products of packed rows on any CPU: a row is decoded into the nearest cache and multiplied
+//! there.
 
 #[cfg(target_arch = "x86_64")]
 use super::x86;

@@ -145,7 +145,7 @@ pub(super) fn floats(
         let weights = bytemuck::try_cast_slice::<u8, W>(weights);
         weights.map(|weights| few::products(x, weights, k, columns)).is_ok()
     }
-    few::serves(k)
+    few::supports(k)
         && match kind {
             BlockType::F32 => run::<f32>(x, weights, k, columns),
             BlockType::F16 => run::<f16>(x, weights, k, columns),

@@ -1,7 +1,6 @@
 //! Packing on the CPU.
 
 use burn_flex::FlexTensor;
-use half::f16;
 
 use crate::formats::Format;
 use crate::paged::PageShape;
@@ -20,7 +19,7 @@ pub(in crate::paged) fn append(
     let new = values.len() / (page.batch * page.heads * page.head_dim);
     {
         let codes: &mut [u32] = codes.storage_mut();
-        let scales: &mut [f16] = bytemuck::cast_slice_mut(scales.storage_mut::<u32>());
+        let scales: &mut [u16] = bytemuck::cast_slice_mut(scales.storage_mut::<u32>());
         for (head, values) in values.chunks_exact(new * page.head_dim).enumerate() {
             let first = head * page.capacity + at;
             format.encode_blocks(

@@ -2,7 +2,6 @@
 
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
-use half::f16;
 
 use crate::formats::Format;
 use crate::paged::PageShape;
@@ -16,7 +15,7 @@ pub(in crate::paged) fn dequantise(
     format: &dyn Format,
 ) -> FlexTensor {
     let codes: &[u32] = codes.storage();
-    let scales: &[f16] = bytemuck::cast_slice(scales.storage::<u32>());
+    let scales: &[u16] = bytemuck::cast_slice(scales.storage::<u32>());
     let mut rows = vec![0.0; page.batch * page.heads * count * page.head_dim];
     for (head, rows) in rows.chunks_exact_mut(count * page.head_dim).enumerate() {
         let first = head * page.capacity + from;

@@ -2,7 +2,7 @@
 
 use burn_wgpu::CubeTensor;
 
-use crate::paged::ops::Move;
+use super::Move;
 use crate::wgsl::{Program, own};
 
 /// See [`CacheOps::gather`](crate::paged::ops::CacheOps::gather).

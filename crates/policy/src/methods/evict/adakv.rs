@@ -1,17 +1,17 @@
 //! AdaKV (Feng et al. 2024, arXiv 2407.11550): heads whose scores are high keep more tokens.
 //!
 //! The budget of a layer goes to the best scores over all its heads, after each head has kept the
-//! best `safeguard` share of its own. Scores, size and storage are those of the method inside, as in
-//! kvpress's `AdaKVPress`; what is dropped there is masked, here it is freed.
+//! best `safeguard` share of its own. Scores, budget and storage are those of the method inside, as
+//! in kvpress's `AdaKVPress`, which masks dropped tokens; here they are freed.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Setting};
-use crate::scorer::{Compression, HeadBudgets};
+use crate::policy::{Compression, HeadBudgets};
 use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, PolicyError, Registry};
+use crate::{Method, Setting};
 
 /// The settings of AdaKV.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,4 +1,5 @@
-//! Knorm (Devoto et al. 2024, arXiv 2406.11430): keys of small norm receive much attention and stay.
+//! Knorm (Devoto et al. 2024, arXiv 2406.11430): keeps keys of small norm, which receive much
+//! attention.
 
 use serde::{Deserialize, Serialize};
 

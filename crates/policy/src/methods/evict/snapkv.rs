@@ -1,5 +1,5 @@
-//! SnapKV (Li et al. 2024, arXiv 2404.14469): what the prompt's last queries attend to, and what
-//! stands around it.
+//! SnapKV (Li et al. 2024, arXiv 2404.14469): keeps what the prompt's last queries attend to, and
+//! its neighbours.
 //!
 //! A token's score is the attention that it gets from the last `window` queries, averaged over them
 //! and the query heads of its key-value head, then over `kernel` neighbours; the window itself
@@ -10,7 +10,7 @@ use burn::tensor::module::avg_pool1d;
 use burn::tensor::ops::AvgPoolOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::method::Setting;
+use crate::Setting;
 use crate::prompt::{Needs, Prompt};
 use crate::scorer::PromptScorer;
 use crate::{LayerGeometry, PolicyError};

@@ -1,17 +1,18 @@
 //! Adaptive precision: each token of each head is kept in high precision, in low, or dropped.
 //!
-//! Sources: LeanKV (Zhang et al. 2024, arXiv 2412.03131), whose levels are 8-bit keys with 4-bit
-//! values, 4-bit keys with 2-bit values, and nothing, chosen from the attention that tokens receive;
-//! and KVSplit's road map ("dynamic precision based on token importance"). A new token comes in high
-//! precision. When the bytes of a head pass its budget, the cheapest loss per byte is taken until
-//! they fit: a token of high precision is packed again in low, or a token of low precision goes. A
-//! token's worth is the attention it received lately, an average that halves every `half_life`
-//! queries; packing it low loses the share `demotion_loss` of it, dropping it loses all.
+//! Sources: LeanKV (Zhang et al. 2024, arXiv 2412.03131), which keeps tokens with 8-bit keys and
+//! 4-bit values, with 4-bit keys and 2-bit values, or not at all, by the attention that they
+//! receive; and KVSplit's road map ("dynamic precision based on token importance"). A new token is
+//! stored in high precision. While the bytes of a head exceed its budget, the cheapest loss per
+//! byte is taken: a token is demoted from high to low precision, or one of low precision is
+//! dropped. A token's score is the attention that it receives, an exponential moving average with a
+//! half-life of `half_life` queries; demoting it loses the share `demotion_loss` of its score,
+//! dropping it all.
 //!
-//! Deviations: LeanKV compares scores with thresholds that it calibrates for each model; here a
-//! budget of bytes decides, which is kept at every token, positions and scores included, and is a
-//! share of the whole window or prompt. LeanKV sizes
-//! budgets per head over a request; here all heads have the same.
+//! Deviations: LeanKV compares scores with thresholds calibrated for each model; here a budget of
+//! bytes decides, positions and scores included, which is a share of the whole window or prompt and
+//! holds after every token. LeanKV sizes budgets per head over a request; here all heads have the
+//! same.
 
 use std::sync::Arc;
 
@@ -23,9 +24,9 @@ use kvr_kernels::{
 use serde::{Deserialize, Serialize};
 
 use crate::evict::{HeadCache, PerHead, host};
-use crate::method::{Method, Setting};
 use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, LayerCache, PolicyError, Promise, Registry, Step};
+use crate::{Method, Setting};
 
 /// The settings of adaptive precision.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,9 +38,9 @@ pub struct Adaptive {
     pub sinks: usize,
     /// The newest tokens, which stay in high precision.
     pub recent: usize,
-    /// Queries in which the memory of attention halves.
+    /// Queries after which received attention counts half.
     pub half_life: f32,
-    /// The share of a token's worth that low precision loses.
+    /// The share of a token's score that low precision loses.
     pub demotion_loss: f32,
     /// High precision.
     pub high: PolicySpec,
@@ -82,12 +83,12 @@ impl Method for Adaptive {
             Setting {
                 name: "half_life",
                 unit: "queries",
-                about: "in which the memory of attention halves",
+                about: "after which received attention counts half",
             },
             Setting {
                 name: "demotion_loss",
                 unit: "share",
-                about: "of a token's worth that low precision loses",
+                about: "of a token's score that low precision loses",
             },
             Setting { name: "high", unit: "policy", about: "high precision" },
             Setting { name: "low", unit: "policy", about: "low precision" },
@@ -146,7 +147,8 @@ impl Adapting {
         let Adaptive { budget, sinks, recent, .. } = *self.settings;
         let planned = context.planned_tokens.ok_or_else(|| {
             wrong(
-                "its budget is one of a text whose length is known, and here it is not".to_owned(),
+                "its budget is a share of a text whose length must be known, and here it is not"
+                    .to_owned(),
             )
         })?;
         let bytes = (budget * 2.0 * layer.head_dim as f64 * planned as f64 / 8.0) as u64;
@@ -154,14 +156,14 @@ impl Adapting {
         let mut probe = Store::new(&*self.high, &one, context)?;
         let row = || Tensor::zeros([1, 1, 1, layer.head_dim], &context.device);
         probe.push(Append { keys: row(), values: row(), position: 0 }, 0, 0.0)?;
-        // The token that just came is there until its budget is enforced.
+        // The newest token is held besides until the budget is enforced.
         let floor = sinks.saturating_add(recent).saturating_add(1);
         let least = probe.footprint().held().saturating_mul(floor as u64);
         if bytes < least {
             return Err(wrong(format!(
-                "{budget} bits a value of {planned} tokens are {bytes} bytes a head, and the {sinks} \
-                 first and {recent} newest tokens, which stay in high precision, need {least}: raise \
-                 the budget, or protect fewer"
+                "{budget} bits a value of {planned} tokens are {bytes} bytes a head, and the \
+                 {sinks} first and {recent} newest tokens, which stay in high precision, need \
+                 {least}: raise the budget, or protect fewer"
             )));
         }
         Ok(bytes)
@@ -172,8 +174,8 @@ impl Adapting {
 struct Store {
     cache: Box<dyn LayerCache>,
     positions: Vec<u32>,
-    /// The average attention received lately.
-    worth: Vec<f32>,
+    /// The moving average of the attention received.
+    scores: Vec<f32>,
 }
 
 impl Store {
@@ -183,44 +185,44 @@ impl Store {
         context: &Context,
     ) -> Result<Self, PolicyError> {
         let mut cache = policy.layer(one, context)?;
-        // Better now than after the budget has filled up.
+        // A cache that can't drop tokens fails here rather than once the budget is full.
         cache.keep(&[])?;
-        Ok(Self { cache, positions: Vec::new(), worth: Vec::new() })
+        Ok(Self { cache, positions: Vec::new(), scores: Vec::new() })
     }
 
-    fn push(&mut self, new: Append, position: u32, worth: f32) -> Result<(), PolicyError> {
+    fn push(&mut self, new: Append, position: u32, score: f32) -> Result<(), PolicyError> {
         self.cache.append(Append { position: self.positions.len(), ..new })?;
         self.positions.push(position);
-        self.worth.push(worth);
+        self.scores.push(score);
         Ok(())
     }
 
-    /// Forgets token `index`: its position and worth.
+    /// Drops token `index`: its position and score.
     fn remove(&mut self, index: usize) -> Result<(u32, f32), PolicyError> {
         let kept: Vec<usize> = (0..self.positions.len()).filter(|i| *i != index).collect();
         self.cache.keep(&kept)?;
-        Ok((self.positions.remove(index), self.worth.remove(index)))
+        Ok((self.positions.remove(index), self.scores.remove(index)))
     }
 
     /// Takes in the attention of one query.
     fn observe(&mut self, attention: &[f32], keep: f32) {
-        for (worth, attention) in self.worth.iter_mut().zip(attention) {
-            *worth = keep * *worth + (1.0 - keep) * attention;
+        for (score, attention) in self.scores.iter_mut().zip(attention) {
+            *score = keep * *score + (1.0 - keep) * attention;
         }
     }
 
-    /// The token of least worth that is not guarded.
-    fn least(&self, guarded: impl Fn(u32) -> bool) -> Option<(usize, f32)> {
-        let tokens = self.positions.iter().zip(&self.worth).enumerate();
-        let free = tokens.filter(|(_, (position, _))| !guarded(**position));
+    /// The token of lowest score that is not protected.
+    fn least(&self, protected: impl Fn(u32) -> bool) -> Option<(usize, f32)> {
+        let tokens = self.positions.iter().zip(&self.scores).enumerate();
+        let free = tokens.filter(|(_, (position, _))| !protected(**position));
         let least = free.min_by(|(_, (p, a)), (_, (q, b))| a.total_cmp(b).then(p.cmp(q)));
-        least.map(|(i, (_, worth))| (i, *worth))
+        least.map(|(i, (_, score))| (i, *score))
     }
 
     fn footprint(&self) -> Footprint {
         let own = Footprint {
-            bookkeeping: 4 * (self.positions.len() + self.worth.len()) as u64,
-            allocated: 4 * (self.positions.capacity() + self.worth.capacity()) as u64,
+            bookkeeping: 4 * (self.positions.len() + self.scores.len()) as u64,
+            allocated: 4 * (self.positions.capacity() + self.scores.capacity()) as u64,
             ..Footprint::default()
         };
         self.cache.footprint() + own
@@ -249,27 +251,27 @@ impl Head {
         self.high.footprint().held() + self.low.footprint().held()
     }
 
-    /// Demotes or drops one token, the cheapest loss per byte; `false` where all are guarded.
+    /// Demotes or drops the token of least loss per byte; `false` where all are protected.
     fn demote_or_drop(&mut self, seen: usize) -> Result<bool, PolicyError> {
         let Adaptive { sinks, recent, demotion_loss, .. } = *self.settings;
-        let guarded =
+        let protected =
             |position: u32| (position as usize) < sinks || position as usize + recent >= seen;
-        let (high, low) = (self.high.least(guarded), self.low.least(guarded));
-        // Before the first demotion the size of a low token is not known; half of high is near.
+        let (high, low) = (self.high.least(protected), self.low.least(protected));
+        // Before the first demotion the bytes of a demoted token are not known: assume half.
         let high_bytes = self.high.token_bytes();
         let low_bytes = match self.low.positions.len() {
             0 => high_bytes / 2.0,
             _ => self.low.token_bytes(),
         };
-        let demote = high.map_or(f64::INFINITY, |(_, worth)| {
-            f64::from(worth * demotion_loss) / (high_bytes - low_bytes).max(1.0)
+        let demote = high.map_or(f64::INFINITY, |(_, score)| {
+            f64::from(score * demotion_loss) / (high_bytes - low_bytes).max(1.0)
         });
-        let drop = low.map_or(f64::INFINITY, |(_, worth)| f64::from(worth) / low_bytes);
+        let drop = low.map_or(f64::INFINITY, |(_, score)| f64::from(score) / low_bytes);
         match (high, low) {
             (Some((index, _)), low) if demote <= drop || low.is_none() => {
                 let (keys, values) = rows(&*self.high.cache.view(), index..index + 1)?;
-                let (position, worth) = self.high.remove(index)?;
-                self.low.push(Append { keys, values, position: 0 }, position, worth)?;
+                let (position, score) = self.high.remove(index)?;
+                self.low.push(Append { keys, values, position: 0 }, position, score)?;
             }
             (_, Some((index, _))) => {
                 self.low.remove(index)?;
@@ -311,7 +313,7 @@ impl HeadCache for Head {
     }
 
     fn attend(&self, queries: &Queries) -> Result<PartialAttention, PolicyError> {
-        // Every query reads everything: what is held is already what it may read.
+        // Only tokens that the queries may read are held, so every query reads all of them.
         let all = |store: &Store| {
             let count = store.positions.len();
             queries.over(queries.visible.iter().map(|_| 0..count).collect())
@@ -346,7 +348,7 @@ impl HeadCache for Head {
         for store in [&mut self.high, &mut self.low] {
             store.cache.reset();
             store.positions = Vec::new();
-            store.worth = Vec::new();
+            store.scores = Vec::new();
         }
     }
 }

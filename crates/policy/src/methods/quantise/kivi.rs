@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Setting};
 use crate::wrap::Windowed;
 use crate::{Context, KvCachePolicy, LayerCache, LayerGeometry, PolicyError, Registry};
+use crate::{Method, Setting};
 use kvr_kernels::formats::{F16, Group, Range};
 use kvr_kernels::{PAGE_TOKENS, PackedCache, Side};
 

@@ -5,5 +5,5 @@ mod kvquant;
 mod pair;
 
 pub use kivi::Kivi;
-pub use kvquant::{KvQuant, LayerBooks};
+pub use kvquant::{KvQuant, LayerCodebooks};
 pub use pair::Formats;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::compose::Pair;
-use crate::method::{Method, Setting};
 use crate::spec::PolicySpec;
 use crate::{KvCachePolicy, PolicyError, Registry};
+use crate::{Method, Setting};
 
 /// The settings of `pair`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -83,10 +83,7 @@ fn errors_point_at_their_place() {
             "window(recent=4;k4v4)",
             "                ^^^^ the setting 'k4v4' has no '=': write setting=value",
         ),
-        (
-            "window(recent=4;recent=5)",
-            "                ^^^^^^ the setting 'recent' stands there twice",
-        ),
+        ("window(recent=4;recent=5)", "                ^^^^^^ the setting 'recent' is given twice"),
         ("window(recent=)", "              ^ a value is missing here"),
         ("window(=4)", "       ^ the name of a setting is missing before '='"),
         ("k8v4)", "    ^ ')' closes a bracket that was not opened"),

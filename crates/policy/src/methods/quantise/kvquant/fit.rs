@@ -1,13 +1,19 @@
-//! Levels and scales that fit what a model wrote on a calibration text.
+//! Centroids and scales fitted to the keys and values of a calibration text.
 
-use super::LayerBooks;
+use super::LayerCodebooks;
 use crate::LayerRows;
 
-/// Rounds of Lloyd's algorithm; levels stop moving long before.
+/// Iterations of Lloyd's algorithm; it converges long before.
 const ROUNDS: usize = 100;
 
-/// Fits one layer: `2^key_bits` and `2^value_bits` levels, with `outliers` values of each row apart.
-pub(super) fn fit(rows: &LayerRows, key_bits: u32, value_bits: u32, outliers: usize) -> LayerBooks {
+/// Fits one layer: `2^key_bits` and `2^value_bits` centroids, without `outliers` values of each
+/// row.
+pub(super) fn fit(
+    rows: &LayerRows,
+    key_bits: u32,
+    value_bits: u32,
+    outliers: usize,
+) -> LayerCodebooks {
     let channels = rows.kv_heads * rows.head_dim;
     let (key_offset, key_scale) = spread(&rows.keys, channels);
     let mut keys = rows.keys.clone();
@@ -20,15 +26,20 @@ pub(super) fn fit(rows: &LayerRows, key_bits: u32, value_bits: u32, outliers: us
     for row in keys.chunks_exact_mut(rows.head_dim) {
         inliers.extend_from_slice(without_outliers(row, outliers));
     }
-    let key_levels = lloyd(inliers, 1 << key_bits);
+    let key_centroids = lloyd(inliers, 1 << key_bits);
     let mut values = rows.values.clone();
     let mut inliers = Vec::with_capacity(values.len());
     for row in values.chunks_exact_mut(rows.head_dim) {
         let row = without_outliers(row, outliers);
-        let peak = row.iter().fold(f32::MIN_POSITIVE, |peak, x| peak.max(x.abs()));
-        inliers.extend(row.iter().map(|x| x / peak));
+        let absmax = row.iter().fold(f32::MIN_POSITIVE, |absmax, x| absmax.max(x.abs()));
+        inliers.extend(row.iter().map(|x| x / absmax));
     }
-    LayerBooks { key_offset, key_scale, key_levels, value_levels: lloyd(inliers, 1 << value_bits) }
+    LayerCodebooks {
+        key_offset,
+        key_scale,
+        key_centroids,
+        value_centroids: lloyd(inliers, 1 << value_bits),
+    }
 }
 
 /// Mean and standard deviation of each channel of `[S, channels]`; a deviation of 0 becomes 1.
@@ -49,13 +60,13 @@ fn spread(rows: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>) {
     (means.clone().map(|mean| mean as f32).collect(), deviations.collect())
 }
 
-/// A row without its `count` values of largest magnitude, in whatever order.
+/// A row without its `count` values of largest magnitude, in any order.
 fn without_outliers(row: &mut [f32], count: usize) -> &[f32] {
     row.sort_unstable_by(|a, b| a.abs().total_cmp(&b.abs()));
     &row[..row.len() - count.min(row.len())]
 }
 
-/// `count` levels of least squared error for the samples (Lloyd 1957), ascending.
+/// `count` centroids of least squared error for the samples (Lloyd 1957), ascending.
 fn lloyd(mut samples: Vec<f32>, count: usize) -> Vec<f32> {
     samples.sort_unstable_by(f32::total_cmp);
     let sums: Vec<f64> = std::iter::once(0.0)
@@ -66,21 +77,21 @@ fn lloyd(mut samples: Vec<f32>, count: usize) -> Vec<f32> {
         .collect();
     let at = |i: usize| samples.get(i).copied().unwrap_or(0.0);
     let quantile = |i: usize| at((2 * i + 1) * samples.len() / (2 * count));
-    let mut levels: Vec<f32> = (0..count).map(quantile).collect();
+    let mut centroids: Vec<f32> = (0..count).map(quantile).collect();
     for _ in 0..ROUNDS {
         let mut ends = vec![0];
-        for pair in levels.windows(2) {
+        for pair in centroids.windows(2) {
             let bound = (pair[0] + pair[1]) / 2.0;
             ends.push(samples.partition_point(|x| *x <= bound));
         }
         ends.push(samples.len());
-        for (level, end) in levels.iter_mut().zip(ends.windows(2)) {
+        for (centroid, end) in centroids.iter_mut().zip(ends.windows(2)) {
             if end[0] < end[1] {
-                *level = ((sums[end[1]] - sums[end[0]]) / (end[1] - end[0]) as f64) as f32;
+                *centroid = ((sums[end[1]] - sums[end[0]]) / (end[1] - end[0]) as f64) as f32;
             }
         }
     }
-    levels
+    centroids
 }
 
 #[cfg(test)]
@@ -88,11 +99,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_find_the_clusters() {
+    fn centroids_find_the_clusters() {
         let samples = [-1.1, -0.9, 0.0, 0.1, 0.9, 1.1, 4.0, 4.2].repeat(50);
-        let levels = lloyd(samples, 4);
-        for (got, want) in levels.iter().zip([-1.0, 0.05, 1.0, 4.1]) {
-            assert!((got - want).abs() < 1e-3, "{levels:?}");
+        let centroids = lloyd(samples, 4);
+        for (got, want) in centroids.iter().zip([-1.0, 0.05, 1.0, 4.1]) {
+            assert!((got - want).abs() < 1e-3, "{centroids:?}");
         }
     }
 

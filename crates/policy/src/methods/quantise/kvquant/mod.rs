@@ -1,11 +1,12 @@
 //! KVQuant (Hooper et al. 2024, arXiv 2401.18079): calibrated codebooks, keys before RoPE.
 //!
-//! `kvr calibrate` reads a text through a model and writes, for each layer, the mean and the spread
-//! of every key channel before RoPE, and the levels that fit keys so normalised, and values divided
-//! by the largest magnitude of their row, with least squared error. A key then needs no scale of its
-//! own, a value one for its row. `outliers` values of each row are kept apart in f16.
+//! `kvr calibrate` runs a text through a model and writes, for each layer, the mean and the
+//! standard deviation of every key channel before RoPE, and two codebooks of least squared error:
+//! one for keys normalised with these, one for values over the absmax of their row. A key then
+//! needs no scale of its own, a row of values needs one. `outliers` values of each row are kept in
+//! f16.
 //!
-//! Deviations: levels minimise the plain squared error, KVQuant weighs it by Fisher information;
+//! Deviations: centroids minimise the plain squared error, KVQuant weighs it by Fisher information;
 //! every row keeps the same number of outliers, where KVQuant thresholds per channel; its first
 //! token in full precision is `window(sinks=1;recent=0;policy=…)` here.
 
@@ -17,9 +18,9 @@ use burn::Tensor;
 use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
 
-use crate::method::{Method, Setting};
 use crate::wrap::{Wrap, Wrapped, rope_of};
 use crate::{Format, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError, Registry};
+use crate::{Method, Setting};
 use kvr_kernels::formats::{Codebook, Outliers, Scale};
 use kvr_kernels::{Append, Context, PackedCache, Rope, Side, Tile};
 
@@ -27,14 +28,14 @@ use kvr_kernels::{Append, Context, PackedCache, Rope, Side, Tile};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KvQuant {
-    /// Bits of a key, 2, 3 or 4, for which levels are calibrated.
+    /// Bits of a key, 2, 3 or 4, for which a codebook is calibrated.
     pub key_bits: u32,
     /// Bits of a value, likewise.
     pub value_bits: u32,
-    /// Values of each row that are kept apart.
+    /// Values of each row that are kept apart in f16.
     pub outliers: usize,
-    /// What was calibrated, one for each layer of the model.
-    pub layers: Vec<LayerBooks>,
+    /// What was calibrated, for each layer of the model.
+    pub layers: Vec<LayerCodebooks>,
 }
 
 impl Default for KvQuant {
@@ -46,15 +47,17 @@ impl Default for KvQuant {
 /// What was calibrated for one layer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LayerBooks {
-    /// What is taken from each key channel, `[Hkv · D]`.
+pub struct LayerCodebooks {
+    /// Mean of each key channel, which is subtracted, `[Hkv · D]`.
     pub key_offset: Vec<f32>,
-    /// What each key channel is divided by then, `[Hkv · D]`, above 0.
+    /// Standard deviation of each key channel, by which it is divided, `[Hkv · D]`, above 0.
     pub key_scale: Vec<f32>,
-    /// Levels of keys, 4, 8 or 16, ascending.
-    pub key_levels: Vec<f32>,
-    /// Levels of values over the largest magnitude of their row, 4, 8 or 16, ascending.
-    pub value_levels: Vec<f32>,
+    /// Centroids of normalised keys, 4, 8 or 16, ascending.
+    #[serde(rename = "key_levels")]
+    pub key_centroids: Vec<f32>,
+    /// Centroids of values over the absmax of their row, 4, 8 or 16, ascending.
+    #[serde(rename = "value_levels")]
+    pub value_centroids: Vec<f32>,
 }
 
 impl Method for KvQuant {
@@ -64,13 +67,13 @@ impl Method for KvQuant {
 
     fn settings() -> Vec<Setting> {
         vec![
-            Setting { name: "key_bits", unit: "bits", about: "2, 3 or 4: levels of keys" },
-            Setting { name: "value_bits", unit: "bits", about: "2, 3 or 4: levels of values" },
+            Setting { name: "key_bits", unit: "bits", about: "2, 3 or 4 for a key" },
+            Setting { name: "value_bits", unit: "bits", about: "2, 3 or 4 for a value" },
             Setting { name: "outliers", unit: "values of a row", about: "kept apart in f16" },
             Setting {
                 name: "layers",
                 unit: "calibration",
-                about: "scales and levels of each layer",
+                about: "scales and codebooks of each layer",
             },
         ]
     }
@@ -79,7 +82,10 @@ impl Method for KvQuant {
         if self.layers.is_empty() {
             return Err(PolicyError::Settings {
                 policy: Self::NAME.to_owned(),
-                problem: "it is not calibrated: `kvr calibrate 'kvquant(key_bits=3)' --out FILE.toml` writes its settings for a model".to_owned(),
+                problem:
+                    "it is not calibrated: `kvr calibrate 'kvquant(key_bits=3)' --out FILE.toml` \
+                          writes its settings for a model"
+                        .to_owned(),
             });
         }
         Ok(Arc::new(self))
@@ -101,12 +107,12 @@ impl Method for KvQuant {
 }
 
 impl KvQuant {
-    fn side(&self, group: usize, scale: Scale, levels: &[f32]) -> Result<Side, PolicyError> {
-        let format = Codebook::calibrated(group, scale, levels.to_vec());
-        let format = format.and_then(|book| -> Result<Arc<dyn Format>, String> {
+    fn side(&self, group: usize, scale: Scale, centroids: &[f32]) -> Result<Side, PolicyError> {
+        let format = Codebook::calibrated(group, scale, centroids.to_vec());
+        let format = format.and_then(|codebook| -> Result<Arc<dyn Format>, String> {
             Ok(match self.outliers {
-                0 => Arc::new(book),
-                count => Arc::new(Outliers::new(Arc::new(book), count)?),
+                0 => Arc::new(codebook),
+                count => Arc::new(Outliers::new(Arc::new(codebook), count)?),
             })
         });
         let wrong = |problem| PolicyError::Settings { policy: Self::NAME.to_owned(), problem };
@@ -125,23 +131,26 @@ impl KvCachePolicy for KvQuant {
         context: &Context,
     ) -> Result<Box<dyn LayerCache>, PolicyError> {
         let channels = layer.kv_heads * layer.head_dim;
-        let books = self.layers.get(layer.layer).filter(|books| {
+        let codebooks = self.layers.get(layer.layer).filter(|codebooks| {
             self.layers.len() == layer.layers
-                && [&books.key_offset, &books.key_scale].iter().all(|list| list.len() == channels)
-                && books.key_scale.iter().all(|scale| *scale > 0.0)
+                && [&codebooks.key_offset, &codebooks.key_scale]
+                    .iter()
+                    .all(|list| list.len() == channels)
+                && codebooks.key_scale.iter().all(|scale| *scale > 0.0)
         });
-        let Some(books) = books else {
+        let Some(codebooks) = codebooks else {
             return Err(PolicyError::Settings {
                 policy: Self::NAME.to_owned(),
                 problem: format!(
-                    "it was calibrated for another model than one of {} layers with {channels} key channels: run `kvr calibrate` for this one",
+                    "it was calibrated for another model than one of {} layers with {channels} key \
+                     channels: run `kvr calibrate` for this one",
                     layer.layers
                 ),
             });
         };
         let d = layer.head_dim;
-        let keys = self.side(d, Scale::None, &books.key_levels)?;
-        let values = self.side(d, Scale::Peak, &books.value_levels)?;
+        let keys = self.side(d, Scale::None, &codebooks.key_centroids)?;
+        let values = self.side(d, Scale::AbsMax, &codebooks.value_centroids)?;
         let table = |values: &[f32]| {
             let data = TensorData::new(values.to_vec(), [1, layer.kv_heads, 1, d]);
             Tensor::<4>::from_data(data, &context.device)
@@ -149,13 +158,13 @@ impl KvCachePolicy for KvQuant {
         Ok(Box::new(Wrapped(Normalised {
             inner: PackedCache::new(layer, context, keys, values)?,
             rope: rope_of(layer)?,
-            offset: table(&books.key_offset),
-            scale: table(&books.key_scale),
+            offset: table(&codebooks.key_offset),
+            scale: table(&codebooks.key_scale),
         })))
     }
 }
 
-/// Keys before RoPE, each channel about its mean in units of its spread.
+/// Keys before RoPE, each channel less its mean and over its standard deviation.
 struct Normalised {
     inner: PackedCache,
     rope: Rope,

@@ -1,76 +1,11 @@
-//! A method: a family of policies with settings, each setting with a name, a unit and a default.
+//! A method as a registry holds it: without its type, its settings as a table.
 
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
+use super::{Method, Registry};
 use crate::error::nearest_names;
 use crate::spec::{Argument, PolicySpec, Tree, Value, Word};
-use crate::{
-    Compression, Context, KvCachePolicy, LayerCache, LayerGeometry, LayerRows, PolicyError,
-    Registry,
-};
-
-/// A family of policies. Its fields are the settings that `--policy FILE.toml` and
-/// `name(setting=value;…)` take, and `Default` gives their defaults.
-pub trait Method: Default + Serialize + DeserializeOwned + 'static {
-    /// The name that `method = "…"` and `name(…)` use.
-    const NAME: &'static str;
-    /// One line for `kvr policies`.
-    const SUMMARY: &'static str;
-    /// The paper or program that it comes from.
-    const SOURCE: &'static str;
-
-    /// The setting that a first value without a name sets, as in `window(k4v4)`.
-    const INNER: &'static str = "policy";
-
-    /// What each setting means, in the order of the fields.
-    fn settings() -> Vec<Setting>;
-
-    /// Another form of the name that says the same, where the notation has one:
-    /// `pair(keys=q8_0;values=q4_0)` is `q8_0:q4_0`.
-    fn short(&self) -> Option<PolicySpec> {
-        None
-    }
-
-    /// The policy with these settings. `registry` knows the policies and formats that settings
-    /// name; what the policy calls itself is replaced by what it was asked for as.
-    ///
-    /// # Errors
-    /// When a setting makes no sense, or names what does not exist.
-    fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError>;
-
-    /// Fits settings to what a model wrote on a text, one entry a layer: `kvr calibrate`.
-    ///
-    /// # Errors
-    /// When the method has nothing to fit, or a setting makes no sense.
-    fn calibrate(&mut self, rows: &[LayerRows]) -> Result<(), PolicyError> {
-        let _ = rows;
-        Err(PolicyError::Unsupported {
-            what: format!("{} has nothing to calibrate", Self::NAME),
-            fix: "use it as it is".to_owned(),
-        })
-    }
-}
-
-/// One setting of a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setting {
-    /// Its key.
-    pub name: &'static str,
-    /// The unit of its value, such as `tokens`; a `policy` or a `scorer` is a name of its own.
-    pub unit: &'static str,
-    /// What it does.
-    pub about: &'static str,
-}
-
-impl Setting {
-    /// Whether its value is a policy, or a method that scores tokens.
-    pub(crate) fn is_policy(&self) -> bool {
-        matches!(self.unit, "policy" | "scorer")
-    }
-}
+use crate::{KvCachePolicy, LayerRows, PolicyError, Setting};
 
 /// A method as a registry holds it.
 #[derive(Clone)]
@@ -233,37 +168,4 @@ impl MethodEntry {
 fn read<M: Method>(settings: toml::Table) -> Result<M, String> {
     // Without the place, which is in a text that is not there.
     settings.try_into().map_err(|e: toml::de::Error| e.message().to_owned())
-}
-
-/// A policy under the name that it was asked for as, with the settings behind it.
-pub(crate) struct Named {
-    pub(crate) name: String,
-    pub(crate) config: String,
-    pub(crate) policy: Arc<dyn KvCachePolicy>,
-}
-
-impl KvCachePolicy for Named {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn config(&self) -> String {
-        self.config.clone()
-    }
-
-    fn layer(
-        &self,
-        layer: &LayerGeometry,
-        context: &Context,
-    ) -> Result<Box<dyn LayerCache>, PolicyError> {
-        self.policy.layer(layer, context)
-    }
-
-    fn inner(&self) -> Option<&dyn KvCachePolicy> {
-        Some(&*self.policy)
-    }
-
-    fn compression(&self) -> Option<Compression> {
-        self.policy.compression()
-    }
 }

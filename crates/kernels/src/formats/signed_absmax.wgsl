@@ -1,9 +1,9 @@
-fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>) {
-    var peak = 0.0;
+fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, SCALE_SLOTS>>) {
+    var absmax = 0.0;
     for (var i = 0u; i < VALUES; i++) {
-        if (abs((*x)[i]) > abs(peak)) { peak = (*x)[i]; }
+        if (abs((*x)[i]) > abs(absmax)) { absmax = (*x)[i]; }
     }
-    let scale = peak / -ZERO_CODE;
+    let scale = absmax / -ZERO_CODE;
     var inverse = 0.0;
     if (scale != 0.0) { inverse = 1.0 / scale; }
     (*scales)[0] = f16_bits(scale);
@@ -13,7 +13,7 @@ fn encode_block(x: ptr<function, array<f32, VALUES>>, codes: ptr<function, array
     }
 }
 
-fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, 2>>, x: ptr<function, array<f32, VALUES>>) {
+fn decode_block(codes: ptr<function, array<u32, WORDS>>, scales: ptr<function, array<u32, SCALE_SLOTS>>, x: ptr<function, array<f32, VALUES>>) {
     let scale = f16_value((*scales)[0]);
     for (var i = 0u; i < VALUES; i++) {
         // Exactly (code - ZERO_CODE) * scale: a code times a scale fits f32.

@@ -1,4 +1,4 @@
-// What both programs that read a stretch of the cache have in common.
+// Shared by the programs that read a KV split.
 @group(0) @binding(6) var<storage, read_write> states: array<vec2<f32>>;    // [HEADS, parts, rows]
 @group(0) @binding(7) var<storage, read_write> info: array<u32>;
 
@@ -6,7 +6,7 @@ const NOTHING: f32 = -1e30;                  // the score of a token that a row 
 const LOWEST: f32 = -1e29;                   // below every score, and still far above NOTHING
 
 // Eight values of a row.
-struct Octet { low: vec4<f32>, high: vec4<f32> }
+struct Eight { low: vec4<f32>, high: vec4<f32> }
 
 // The tokens that a row reads, from one to before another.
 fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
@@ -15,11 +15,11 @@ fn reads(row: u32, rows: u32, steps: u32) -> vec2<u32> {
     return vec2<u32>(info[at], info[at + 1u]);
 }
 
-// What a workgroup is to do, as the host wrote it.
+// The work of a workgroup, as the host wrote it.
 struct Job {
     first_token: u32,       // of the page
     tokens: u32,            // that the page holds
-    stretch: u32,           // tokens of a workgroup
+    split: u32,             // tokens of a workgroup
     part: u32,              // of `parts` answers, this workgroup's
     parts: u32,
     scale: f32,
