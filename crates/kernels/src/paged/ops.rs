@@ -9,16 +9,19 @@ use burn::backend::{Backend, Flex, Wgpu, backend_extension};
 use super::programs::PagePrograms;
 use super::{PageShape, append, dequantise, gather};
 use crate::formats::Format;
+use crate::overflows::OverflowCounter;
 
 /// How a side is coded: its format, and on a GPU the programs of it.
 #[derive(Debug, Clone)]
 pub(super) struct Coding {
     pub(super) format: Arc<dyn Format>,
     pub(super) programs: Option<PagePrograms>,
+    /// Counts what the format can't hold.
+    pub(super) counter: OverflowCounter,
 }
 
 impl Coding {
-    fn programs(&self) -> &PagePrograms {
+    pub(super) fn programs(&self) -> &PagePrograms {
         self.programs.as_ref().expect("Rows::new makes the programs of every side on a GPU")
     }
 }
@@ -42,7 +45,8 @@ pub(super) struct Move {
 #[backend_extension(Cube, Flex)]
 pub(super) trait CacheOps: Backend {
     /// Packs `rows` `[B, Hkv, S_new, D]` into the page from token `at` on, in place where the two
-    /// planes have one owner. Nothing that is stored already is read or changed.
+    /// planes have one owner. Nothing that is stored already is read or changed. Values that the
+    /// format can't hold are counted.
     fn append_quantised(
         rows: FloatTensor<Self>,
         codes: IntTensor<Self>,
@@ -82,7 +86,7 @@ impl CacheOps for Flex {
         shape: PageShape,
         coding: Coding,
     ) -> (IntTensor<Self>, IntTensor<Self>) {
-        append::cpu::append(rows, codes, scales, at, shape, &*coding.format)
+        append::cpu::append(rows, codes, scales, at, shape, &coding)
     }
 
     fn dequantise(
@@ -117,7 +121,7 @@ impl CacheOps for Wgpu {
         shape: PageShape,
         coding: Coding,
     ) -> (IntTensor<Self>, IntTensor<Self>) {
-        append::launch::append(rows, codes, scales, at, shape, &coding.programs().append)
+        append::launch::append(rows, codes, scales, at, shape, &coding)
     }
 
     fn dequantise(

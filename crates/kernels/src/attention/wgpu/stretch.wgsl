@@ -38,3 +38,11 @@ fn capped(score: f32, cap: f32) -> f32 {
     if (cap == 0.0) { return score; }
     return cap * tanh(clamp(score / cap, -15.0, 15.0));
 }
+
+// The weights' sum of a row that reads `count` tokens from `first` on, of which this workgroup sees those from
+// `begin` on. Where it sees some and all have a weight of 0, their scores were -inf, and the sum is no number.
+fn sum_of_weights(total: f32, first: u32, count: u32, begin: u32) -> f32 {
+    let lost = total == 0.0 && first + count > max(begin, first);
+    // A NaN can't be written as a constant; whatever is set beside these bits, it is one.
+    return select(total, bitcast<f32>(0x7fc00000u | info[6]), lost);
+}
