@@ -109,7 +109,8 @@ fn scores(
     let q = (queries.queries.clone() * queries.scale).reshape([b, hkv, hq / hkv * s, d]);
     let scores = q.matmul(keys.swap_dims(2, 3));
     Ok(match queries.soft_cap {
-        Some(cap) => (scores / cap).tanh() * cap,
+        // A cap would make a number of infinity; 0 times it is none.
+        Some(cap) => (scores.clone() / cap).tanh() * cap + scores * 0.0,
         None => scores,
     })
 }

@@ -97,12 +97,13 @@ pub fn exp(x: f32) -> f32 {
 }
 
 crate::wide! {
-    /// Soft-capping (Gemma 2): every `x` becomes `cap · tanh(x / cap)`.
+    /// Soft-capping (Gemma 2): every `x` becomes `cap · tanh(x / cap)`; what is not finite, NaN.
     pub fn soft_cap<'a>(values: &'a mut [f32], cap: f32) -> () {
         for x in values {
             // tanh by an exponential of what is not positive, which `exp` asks for.
             let e = exp(x.abs() * (-2.0 / cap));
-            *x = (cap * (1.0 - e) / (1.0 + e)).copysign(*x);
+            // A cap would make a number of infinity; its difference to itself is none.
+            *x = (cap * (1.0 - e) / (1.0 + e)).copysign(*x) + (*x - *x);
         }
     }
 }

@@ -29,7 +29,7 @@ fn answers(
     [h, n, d, steps]: [usize; 4],
     keys: &[f32],
     values: &[f32],
-    device: &Device,
+    (soft_cap, device): (Option<f32>, &Device),
 ) -> [Vec<f32>; 2] {
     let policy = Registry::builtin().policy("fp32").expect("built in");
     let mut cache =
@@ -39,6 +39,7 @@ fn answers(
     cache.append(new).expect("rows that fit");
     let q = tensor(&vec![1.0; 2 * h * steps * d], [1, 2 * h, steps, d], device);
     let queries = Queries::causal(q, 0, 0.125).over(vec![0..n; steps]);
+    let queries = Queries { soft_cap, ..queries };
     let ours = cache.attend(&queries).expect("the kernel");
     let plain = reference(&queries, &*cache.view()).expect("the reference");
     [ours, plain].map(|answer| host(answer.output))
@@ -47,39 +48,36 @@ fn answers(
 #[test]
 fn what_is_no_number_reaches_the_output() {
     let (h, n) = (2, 600);
-    for device in devices() {
+    for (device, cap) in devices().into_iter().flat_map(|d| [(d.clone(), None), (d, Some(30.0))]) {
         // Few rows and many, and heads that programs of their own read.
         for (d, steps) in [(64, 1), (64, 70), (128, 1), (128, 70), (80, 3)] {
             let keys = random(h * n * d, d, 51);
             let values = random(h * n * d, d, 52);
+            let all = |keys: &[f32], values: &[f32]| {
+                answers([h, n, d, steps], keys, values, (cap, &device))
+            };
             for token in [0, 130, 255, 256, n - 1] {
-                let with = |x: f32| {
+                for score in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let what = format!("{score} at {token} of {steps}x{d} on {device:?}, {cap:?}");
                     let mut keys = keys.clone();
-                    keys[token * d + 3] = x;
-                    answers([h, n, d, steps], &keys, &values, &device)
-                };
-                for score in [f32::NAN, f32::INFINITY] {
-                    for output in with(score) {
+                    keys[token * d + 3] = score;
+                    // Infinitely unlikely is not wrong: it has no share, unless a cap gives it one.
+                    let numbers = score == f32::NEG_INFINITY && cap.is_none();
+                    for output in all(&keys, &values) {
                         // The first head has two query heads; the others see nothing of it.
                         let (first, others) = output.split_at(2 * steps * d);
-                        let what = format!("{score} at {token} of {steps}x{d} on {device:?}");
-                        assert!(first.iter().all(|x| x.is_nan()), "{what}: a number came out");
+                        assert!(first.iter().all(|x| x.is_finite() == numbers), "{what}");
                         assert!(others.iter().all(|x| x.is_finite()), "{what}: other heads");
                     }
                 }
-                // Infinitely unlikely is not wrong: no share of the answer.
-                for output in with(f32::NEG_INFINITY) {
-                    assert!(output.iter().all(|x| x.is_finite()), "-inf at {token}");
-                }
             }
-            // Unless nothing is likelier.
-            let lost = vec![f32::NEG_INFINITY; h * n * d];
-            for output in answers([h, n, d, steps], &lost, &values, &device) {
-                assert!(output.iter().all(|x| x.is_nan()), "a mean of nothing on {device:?}");
+            // Where nothing is likelier, there is nothing to be the mean of.
+            for output in all(&vec![f32::NEG_INFINITY; h * n * d], &values) {
+                assert!(output.iter().all(|x| x.is_nan()), "on {device:?}");
             }
             let mut broken = values.clone();
             broken[300 * d + 7] = f32::NAN;
-            for output in answers([h, n, d, steps], &keys, &broken, &device) {
+            for output in all(&keys, &broken) {
                 assert!(output[7].is_nan(), "a value on {device:?}");
             }
         }
