@@ -82,8 +82,8 @@ fn as_it_fills(
     Ok(held)
 }
 
-/// Texts of half the length and of all of it, each in caches of its own, and a straight line through
-/// both: what is held is a share of the text.
+/// Texts of half the length and of all of it, each in caches of its own, and a straight line
+/// through both: what is held is a share of the text.
 fn by_length(
     geometry: &Geometry,
     policy: &dyn KvCachePolicy,

@@ -83,8 +83,8 @@ impl Decoder {
     /// makes logits of those rows that are wanted.
     ///
     /// # Errors
-    /// When a token is outside the vocabulary, the step goes beyond the context of the caches, or a cache
-    /// refuses. The caches are then to be reset.
+    /// When a token is outside the vocabulary, the step goes beyond the context of the caches, or
+    /// a cache refuses. The caches are then to be reset.
     pub fn forward(
         &self,
         tokens: &[u32],
@@ -95,16 +95,16 @@ impl Decoder {
     ) -> Result<Tensor<2>, ModelError> {
         if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
             return Err(ModelError::Input(format!(
-                "a step needs the same number of tokens, at least one, for each of {batch} sequences; \
-                 got {} in all",
+                "a step needs the same number of tokens, at least one, for each of {batch} \
+                 sequences; got {} in all",
                 tokens.len()
             )));
         }
         let steps = tokens.len() / batch;
         if position.saturating_add(steps) > caches.longest() {
             return Err(ModelError::Input(format!(
-                "a step of {steps} tokens at position {position} goes beyond the {} tokens that these \
-                 caches are for: plan a longer text",
+                "a step of {steps} tokens at position {position} goes beyond the {} tokens that \
+                 these caches are for: plan a longer text",
                 caches.longest()
             )));
         }

@@ -3,7 +3,7 @@
 use kvr_kernels::Context;
 use std::collections::BTreeMap;
 
-use kvr_models::loaders::gguf::GgufSource;
+use kvr_models::GgufSource;
 use kvr_models::{Hub, ModelSource};
 use kvr_testing::fake_hub::{Behaviour, COMMIT, FakeHub, hex, repository};
 

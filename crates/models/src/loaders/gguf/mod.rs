@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! layout    one file: header, metadata (metadata, value), tensors; bounds checked (cursor)
-//! source    what a user may write, on this machine or on the hub
 //! split     which files make a model
 //! config    metadata -> the `config.json` that the model has on the Hugging Face hub
 //! names     GGUF's names of tensors -> Hugging Face's
@@ -17,7 +16,6 @@ mod cursor;
 mod layout;
 mod metadata;
 mod names;
-mod source;
 pub(crate) mod split;
 mod tensors;
 #[cfg(test)]
@@ -32,7 +30,6 @@ use std::path::Path;
 
 pub use kvr_kernels::ggml::BlockType;
 pub use metadata::Metadata;
-pub use source::GgufSource;
 pub use tokenizer::SpecialTokens;
 pub use value::{Array, Value};
 
@@ -142,36 +139,6 @@ impl Gguf {
     fn view<'a>(&'a self, part: usize, info: &'a TensorInfo) -> GgufTensor<'a> {
         let bytes = &self.parts[part].content.bytes()[info.bytes.clone()];
         GgufTensor { block_type: info.block_type, shape: &info.shape, bytes }
-    }
-
-    /// What Hugging Face calls the tensor with GGUF's name `name` in this model's family, such as
-    /// `model.layers.0.self_attn.q_proj.weight`. None for tensors that are part of the config
-    /// (RoPE's factors) and for names that the family does not know.
-    ///
-    /// # Errors
-    /// When the architecture is unknown.
-    pub fn hugging_face_name(&self, name: &str) -> Result<Option<String>, ModelError> {
-        let architecture = config::Architecture::of(&self.metadata())?;
-        Ok(names::hugging_face(architecture, name))
-    }
-
-    /// The metadata as the `config.json` that a model of this family has on the Hugging Face hub,
-    /// in the spelling of transformers 5 (`rope_parameters`, `layer_types`), with two keys more:
-    ///
-    /// - `kvr_channel_order`: `"pairs"` where RoPE rotates channel 2j with 2j + 1, as the weights
-    ///   of GGUF's architectures `llama` and `smollm3` are stored; `"halves"` where it rotates j
-    ///   with j + D/2, as in all others and in Hugging Face's files.
-    /// - `kvr_norm_includes_one`: true where the family's norms multiply by 1 + weight and the
-    ///   file's weights have the 1 added already (Gemma); false otherwise.
-    ///
-    /// Llama 3's factors of wavelengths, which a GGUF has as numbers (`rope_freqs.weight`), come
-    /// as `rope_type` `longrope` with equal short and long factors and an attention factor of 1:
-    /// the same frequencies.
-    ///
-    /// # Errors
-    /// When the architecture is unknown, or a key is missing or can't be used.
-    pub fn config(&self) -> Result<serde_json::Value, ModelError> {
-        config::hugging_face(self)
     }
 
     /// The model's own tokenizer, whose ids are llama.cpp's.

@@ -3,8 +3,6 @@
 //! Source: `gguf.tensor_mapping` of the Python package `gguf`, which llama.cpp's converter uses the
 //! other way round.
 
-use super::config::Architecture;
-
 /// Tensors outside the layers.
 const OUTER: [(&str, &str); 3] =
     [("token_embd", "model.embed_tokens"), ("output_norm", "model.norm"), ("output", "lm_head")];
@@ -38,8 +36,9 @@ pub(super) const FOUR_NORMS: &[(&str, &str)] = &[
     ("post_ffw_norm", "post_feedforward_layernorm"),
 ];
 
-/// Hugging Face's name of the tensor that a GGUF of this architecture calls `name`.
-pub(super) fn hugging_face(architecture: &Architecture, name: &str) -> Option<String> {
+/// Hugging Face's name of the tensor that a GGUF calls `name`, where `own` are the names of its
+/// architecture.
+pub(super) fn hugging_face(own: &[(&str, &'static str)], name: &str) -> Option<String> {
     let (stem, kind) = name.rsplit_once('.')?;
     if !matches!(kind, "weight" | "bias") {
         return None;
@@ -52,6 +51,6 @@ pub(super) fn hugging_face(architecture: &Architecture, name: &str) -> Option<St
     };
     let (layer, stem) = rest.split_once('.')?;
     let layer: usize = layer.parse().ok()?;
-    let inner = find(architecture.names, stem).or_else(|| find(&LAYER, stem))?;
+    let inner = find(own, stem).or_else(|| find(&LAYER, stem))?;
     Some(format!("model.layers.{layer}.{inner}.{kind}"))
 }

@@ -15,7 +15,7 @@ use crate::ModelError;
 
 /// One value of `general.architecture`, and what the file does not say about it.
 #[derive(Debug)]
-pub(super) struct Architecture {
+struct Architecture {
     name: &'static str,
     /// Hugging Face's `model_type` and class.
     model_type: &'static str,
@@ -23,7 +23,7 @@ pub(super) struct Architecture {
     /// Whether the converter reorders query and key channels so that RoPE rotates neighbours.
     pairs: bool,
     /// Names of tensors that only some families have, or call differently.
-    pub(super) names: &'static [(&'static str, &'static str)],
+    names: &'static [(&'static str, &'static str)],
 }
 
 const ARCHITECTURES: [Architecture; 7] = [
@@ -50,7 +50,7 @@ const KEY: &str = "general.architecture";
 
 impl Architecture {
     /// The architecture that a file names.
-    pub(super) fn of(metadata: &Metadata<'_>) -> Result<&'static Self, ModelError> {
+    fn of(metadata: &Metadata<'_>) -> Result<&'static Self, ModelError> {
         let name = metadata.required(KEY, metadata.text(KEY)?)?;
         ARCHITECTURES.iter().find(|known| known.name == name).ok_or_else(|| {
             let known: Vec<_> = ARCHITECTURES.iter().map(|known| known.name).collect();
@@ -125,8 +125,39 @@ impl Source<'_> {
     }
 }
 
-/// See [`Gguf::config`].
-pub(super) fn hugging_face(gguf: &Gguf) -> Result<Json, ModelError> {
+impl Gguf {
+    /// What Hugging Face calls the tensor with GGUF's name `name` in this model's family, such as
+    /// `model.layers.0.self_attn.q_proj.weight`. None for tensors that are part of the config
+    /// (RoPE's factors) and for names that the family does not know.
+    ///
+    /// # Errors
+    /// When the architecture is unknown.
+    pub fn hugging_face_name(&self, name: &str) -> Result<Option<String>, ModelError> {
+        let architecture = Architecture::of(&self.metadata())?;
+        Ok(names::hugging_face(architecture.names, name))
+    }
+
+    /// The metadata as the `config.json` that a model of this family has on the Hugging Face hub,
+    /// in the spelling of transformers 5 (`rope_parameters`, `layer_types`), with two keys more:
+    ///
+    /// - `kvr_channel_order`: `"pairs"` where RoPE rotates channel 2j with 2j + 1, as the weights
+    ///   of GGUF's architectures `llama` and `smollm3` are stored; `"halves"` where it rotates j
+    ///   with j + D/2, as in all others and in Hugging Face's files.
+    /// - `kvr_norm_includes_one`: true where the family's norms multiply by 1 + weight and the
+    ///   file's weights have the 1 added already (Gemma); false otherwise.
+    ///
+    /// Llama 3's factors of wavelengths, which a GGUF has as numbers (`rope_freqs.weight`), come
+    /// as `rope_type` `longrope` with equal short and long factors and an attention factor of 1:
+    /// the same frequencies.
+    ///
+    /// # Errors
+    /// When the architecture is unknown, or a key is missing or can't be used.
+    pub fn config(&self) -> Result<Json, ModelError> {
+        hugging_face(self)
+    }
+}
+
+fn hugging_face(gguf: &Gguf) -> Result<Json, ModelError> {
     let metadata = gguf.metadata();
     let architecture = Architecture::of(&metadata)?;
     let source = Source { gguf, metadata, architecture };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Gguf, open};
+use crate::loaders::gguf::{Gguf, open};
 use crate::{Hub, ModelError};
 
 /// Where a GGUF comes from.
@@ -73,7 +73,7 @@ impl GgufSource {
     /// Opens the model, fetched from the hub where needed.
     ///
     /// # Errors
-    /// As [`path`](Self::path) and [`open`](super::open).
+    /// As [`path`](Self::path) and [`open`].
     pub fn open(&self, hub: &Hub) -> Result<Gguf, ModelError> {
         open(&self.path(hub)?)
     }
