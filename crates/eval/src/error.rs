@@ -32,6 +32,18 @@ pub enum EvalError {
     /// The policy refused.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A policy's numbers are none, so there is no result of it.
+    #[error("{policy}: {what} is {got}: {cause}")]
+    NotANumber {
+        /// The policy.
+        policy: String,
+        /// What is no number.
+        what: &'static str,
+        /// What it is instead.
+        got: f64,
+        /// Why, as far as is known, and what to do.
+        cause: String,
+    },
     /// The device failed.
     #[error("device: {0}")]
     Device(String),

@@ -3,12 +3,14 @@
 use burn::tensor::Device;
 use burn::tensor::wgpu::wgpu;
 
+use crate::error::KernelError;
+use crate::overflows::{OverflowCounter, Overflows};
 use crate::wgsl::Programs;
 
 /// The device of a cache, with the options of its kernels.
 ///
 /// Clones share the programs that were made for the device, so pass one context on rather than
-/// making one for each layer.
+/// making one for each layer. They also share the count of [overflows](Self::overflows).
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Where the tensors live.
@@ -19,18 +21,43 @@ pub struct Context {
     /// protocol. Budgets that are shares are shares of it.
     pub planned_tokens: Option<usize>,
     pub(crate) programs: Programs,
+    pub(crate) counter: OverflowCounter,
 }
 
 impl Context {
     /// A device without options.
     pub fn new(device: &Device) -> Self {
-        let programs = Programs::default();
-        Self { device: device.clone(), matrices: None, planned_tokens: None, programs }
+        Self {
+            device: device.clone(),
+            matrices: None,
+            planned_tokens: None,
+            programs: Programs::default(),
+            counter: OverflowCounter::default(),
+        }
     }
 
     /// The same for texts of `tokens` tokens, or of a length that is not known.
     pub fn planned(&self, tokens: Option<usize>) -> Self {
         Self { planned_tokens: tokens, ..self.clone() }
+    }
+
+    /// The same with a count of overflows of its own, which begins at 0.
+    pub fn counting(&self) -> Self {
+        Self { counter: OverflowCounter::default(), ..self.clone() }
+    }
+
+    /// Values that packed stores made with this context, or a clone of it, could not hold, and all
+    /// that they stored, since the context was made. On a GPU this waits for the device.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn overflows(&self) -> Result<Overflows, KernelError> {
+        self.counter.read()
+    }
+
+    /// Takes in what a cache with a store of its own counted: packed stores do this themselves.
+    pub fn count(&self, new: Overflows) {
+        self.counter.add(new.stored, new.lost);
     }
 }
 

@@ -29,7 +29,8 @@ pub mod wrap;
 
 pub use kvr_kernels::{
     Append, Axis, BlockLayout, CacheView, ChannelOrder, CodeMeaning, Context, Footprint, Format,
-    LayerGeometry, PackedCache, Packing, PartialAttention, Queries, Rope, Side, Tile, f16, formats,
+    LayerGeometry, Overflows, PackedCache, Packing, PartialAttention, Queries, Rope, Side, Tile,
+    f16, formats,
 };
 
 pub use budget::{Budget, Recent};

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::generate::{limits, text_of};
 use crate::shared::args::{DeviceArgs, OutputFormat, PolicyArgs};
+use crate::shared::error::{all, split};
 use crate::shared::{output, provenance, workbench};
 
 #[derive(Debug, clap::Args)]
@@ -108,19 +109,21 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     }
     let reference = if compared { Reference::First } else { Reference::None };
     let lineup = Lineup { policies: &policies, reference, save: None };
-    let records = experiment.run(&lineup, &provenance::of(&backend), &mut || ())?;
-    for (row, record) in rows.iter_mut().zip(&records) {
+    let results = experiment.run(&lineup, &provenance::of(&backend), &mut || ())?;
+    for (row, result) in rows.iter_mut().zip(&results) {
+        let Ok(record) = result else { continue };
         row.perplexity = record.quality.as_ref().map(|q| q.perplexity);
         row.perplexity_stderr = record.quality.as_ref().and_then(|q| q.perplexity_stderr);
         row.perplexity_ratio = record.comparison.as_ref().map(|c| c.perplexity_ratio);
         row.perplexity_ratio_stderr =
             record.comparison.as_ref().and_then(|c| c.perplexity_ratio_stderr);
     }
+    let (records, failures) = split(results);
     output::print(args.format, &table(&rows, &records, &args.text), &rows)?;
     if args.format.table().is_some() {
         output::write_out(&texts(&rows, &prompt, &model))?;
     }
-    Ok(())
+    all(failures)
 }
 
 fn table(rows: &[Row], records: &[Record], text: &str) -> Table {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kvr_eval::record;
 use kvr_eval::report::diff::{self, Pair};
-use kvr_eval::report::table::{Table, signed};
+use kvr_eval::report::table::{Table, of_any_size, signed};
 
 use crate::shared::args::OutputFormat;
 use crate::shared::output;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn cells(pair: &Pair) -> Vec<String> {
-    let number = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| format!("{x:.3}"));
+    let number = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| of_any_size(x, 3));
     let percent = |x: Option<f64>| match x {
         Some(x) if pair.comparable => format!("{x:+.3}"),
         _ => "–".to_owned(),

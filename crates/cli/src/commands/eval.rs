@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kvr_eval::record::{Record, ResultFolder};
+use kvr_eval::record::ResultFolder;
 use kvr_eval::report::table::{Detail, Format, caption, records_table};
 use kvr_eval::run::baseline::BaselineFile;
 use kvr_eval::run::dataset::Dataset;
@@ -15,7 +15,7 @@ use kvr_policy::{KvCachePolicy, Registry};
 use serde::Serialize;
 
 use crate::shared::args::{DeviceArgs, MatrixArgs, OutputFormat, PolicyArgs};
-use crate::shared::error::Usage;
+use crate::shared::error::{self, Usage, split};
 use crate::shared::{backend, output, provenance, workbench};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -160,13 +160,16 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let windows: usize = experiments.iter().map(Experiment::windows).sum();
     let bar = workbench::bar(windows * policies.len())?;
     let lineup = Lineup { policies: &policies, reference, save: args.save_logits.as_deref() };
-    let mut records: Vec<Record> = Vec::new();
+    let mut results = Vec::new();
     for experiment in &experiments {
         bar.set_message(experiment.to_string());
-        let done = experiment.run(&lineup, &provenance::of(&backend), &mut || bar.inc(1))?;
-        records.extend(done);
+        results.extend(experiment.run(&lineup, &provenance::of(&backend), &mut || bar.inc(1))?);
     }
     bar.finish_and_clear();
+    let (records, failures) = split(results);
+    if records.is_empty() {
+        return error::all(failures);
+    }
 
     let detail = if args.wide { Detail::Full } else { Detail::Brief };
     let table = records_table(&records, detail);
@@ -178,7 +181,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         eprintln!("{}", caption(&records));
     }
     output::print_warnings(&records);
-    Ok(())
+    error::all(failures)
 }
 
 /// Every experiment, planned, and every policy tried on the model.

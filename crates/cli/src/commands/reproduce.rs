@@ -12,6 +12,7 @@ use kvr_models::{Hub, Model};
 use kvr_policy::Registry;
 
 use crate::shared::args::{DeviceArgs, OutputFormat};
+use crate::shared::error::{all, split};
 use crate::shared::{output, provenance, workbench};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         (None, None) => None,
     };
     let (backend, model) = workbench::load(&args.model, &args.device, &hub)?;
-    let mut records = Vec::new();
+    let (mut records, mut failures) = (Vec::new(), Vec::new());
     let folder = args.out.as_deref().map(ResultFolder::claim).transpose()?;
     if let (Some(dataset), Some(settings)) = (&dataset, table.settings(args.chunks)) {
         let experiment = Experiment::new(&model, dataset, &settings)?;
@@ -63,7 +64,8 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         let bar = workbench::bar(experiment.windows() * policies.len())?;
         bar.set_message(experiment.to_string());
         let lineup = Lineup { policies: &policies, reference: Reference::First, save: None };
-        records = experiment.run(&lineup, &provenance::of(&backend), &mut || bar.inc(1))?;
+        let results = experiment.run(&lineup, &provenance::of(&backend), &mut || bar.inc(1))?;
+        (records, failures) = split(results);
         bar.finish_and_clear();
     }
     let cells = table.compare(&policies, &records, &hub, &backend.context)?;
@@ -87,7 +89,7 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
             ))?;
         }
     }
-    Ok(())
+    all(failures)
 }
 
 fn list() -> anyhow::Result<()> {

@@ -180,9 +180,10 @@ fn measure(
     let bar = workbench::bar(experiment.windows() * policies.len())?;
     bar.set_message(what);
     let lineup = Lineup { policies, reference: Reference::First, save: None };
-    let records = experiment.run(&lineup, &provenance::of(backend), &mut || bar.inc(1))?;
+    let results = experiment.run(&lineup, &provenance::of(backend), &mut || bar.inc(1))?;
     bar.finish_and_clear();
-    Ok(records)
+    // A search can't do without one of them.
+    Ok(results.into_iter().collect::<Result<_, _>>()?)
 }
 
 /// The uniform policies to beat: the best within the budget, and the best of those that use most

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use kvr_eval::record::ResultFolder;
 use kvr_eval::report::table::{Detail, Format, records_table};
-use kvr_eval::study::sweep::{Grid, Reporter, Shard, Sweep};
+use kvr_eval::study::sweep::{Grid, Reporter, Shard, Sweep, Swept};
 use kvr_models::Hub;
 use kvr_policy::Registry;
 
@@ -80,14 +80,22 @@ pub(crate) fn run(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         load: &|source| Ok(source.load(&hub, &backend.context)?),
         provenance: &|| provenance::of(&backend),
     };
-    let records = sweep.run(&folder, &progress)?;
+    let Swept { records, failures } = sweep.run(&folder, &progress)?;
     progress.bar.finish_and_clear();
     let table = records_table(&records, Detail::Brief);
     if !shard.is_part() {
         folder.write_file("config.toml", &text)?;
         folder.write_file("table.md", &table.render(Format::Markdown))?;
     }
-    output::print(args.format, &table, &records)
+    output::print(args.format, &table, &records)?;
+    match failures.len() {
+        0 => Ok(()),
+        // Each was said when it happened.
+        count => Err(anyhow::anyhow!(
+            "{count} cells or groups of them failed, as said above; what was measured is in {}",
+            args.out.display()
+        )),
+    }
 }
 
 /// Cells and windows on stderr.

@@ -1,6 +1,7 @@
 //! From errors to a message and an exit code.
 
 use kvr_eval::EvalError;
+use kvr_eval::record::Record;
 use kvr_kernels::KernelError;
 use kvr_models::ModelError;
 use kvr_policy::PolicyError;
@@ -40,10 +41,32 @@ pub(crate) fn message(failure: &anyhow::Error) -> String {
     format!("{PROGRAM}{}", lines.join(&separator))
 }
 
+/// The records among the results of policies, and why others have none.
+pub(crate) fn split(results: Vec<Result<Record, EvalError>>) -> (Vec<Record>, Vec<EvalError>) {
+    let (mut records, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(record) => records.push(record),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (records, failures)
+}
+
+/// Fails where anything did, after what succeeded was shown: says every failure, and exits as the
+/// last one asks.
+pub(crate) fn all(mut failures: Vec<EvalError>) -> anyhow::Result<()> {
+    let Some(last) = failures.pop() else { return Ok(()) };
+    for failure in failures {
+        eprintln!("{}", message(&failure.into()));
+    }
+    Err(last.into())
+}
+
 /// 2 for the user's mistakes, 1 for failures of the machine.
 pub(crate) fn exit_code(failure: &anyhow::Error) -> u8 {
     let device = failure.chain().any(|cause| {
-        matches!(cause.downcast_ref(), Some(EvalError::Device(_)))
+        matches!(cause.downcast_ref(), Some(EvalError::Device(_) | EvalError::NotANumber { .. }))
             || matches!(cause.downcast_ref(), Some(PolicyError::Kernel(KernelError::Device(_))))
     });
     let known = failure.is::<Usage>()

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod gpu;
 mod hub;
+mod numbers;
 mod policies;
 mod support;
 mod sweep;

@@ -104,6 +104,7 @@ impl Cell {
 pub struct Quality {
     pub nll: f64,
     pub nll_stderr: Option<f64>,
+    #[serde(deserialize_with = "unbounded")]
     pub perplexity: f64,
     pub perplexity_stderr: Option<f64>,
 }
@@ -114,8 +115,10 @@ pub struct Quality {
 pub struct TextQuality {
     pub words: usize,
     pub bytes: usize,
+    #[serde(deserialize_with = "unbounded")]
     pub word_perplexity: f64,
     pub word_perplexity_stderr: Option<f64>,
+    #[serde(deserialize_with = "unbounded")]
     pub byte_perplexity: f64,
     pub byte_perplexity_stderr: Option<f64>,
     pub bits_per_byte: f64,
@@ -141,8 +144,15 @@ pub struct Comparison {
     pub baseline_config: Option<String>,
     pub delta_nll: f64,
     pub delta_nll_stderr: Option<f64>,
+    #[serde(deserialize_with = "unbounded")]
     pub perplexity_ratio: f64,
     pub perplexity_ratio_stderr: Option<f64>,
+}
+
+/// `e` to a loss of more than 709 nats is beyond f64: infinite here, null in JSON, which has no word
+/// for it. The loss itself is always there.
+fn unbounded<'de, D: serde::Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or(f64::INFINITY))
 }
 
 /// Divergence of the predictions from the baseline's.
@@ -265,6 +275,24 @@ pub(crate) mod tests {
             comparison.baseline_config = Some(config);
             assert_eq!(record.is_baseline(), is_baseline);
         }
+    }
+
+    #[test]
+    fn perplexities_beyond_f64_come_back() {
+        let mut record = record("k8v4");
+        let quality = record.quality.as_mut().expect("a perplexity");
+        *quality = Quality {
+            nll: 800.0,
+            nll_stderr: Some(1.0),
+            perplexity: f64::INFINITY,
+            perplexity_stderr: None,
+        };
+        let line = record.line().expect("a line");
+        assert!(line.contains("\"perplexity\":null"), "{line}");
+        assert_eq!(serde_json::from_str::<Record>(&line).expect("a record"), record);
+        // A record of speed has no perplexity, which is another thing.
+        let none = line.replace("\"perplexity\":null,", "");
+        assert_eq!(serde_json::from_str::<Record>(&none).expect("a record").quality, None);
     }
 
     #[test]

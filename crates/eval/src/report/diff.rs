@@ -99,10 +99,10 @@ fn pair(old: &Record, new: &Record) -> Pair {
         differs,
         perplexity_before: before.map(|q| q.perplexity),
         perplexity_after: after.map(|q| q.perplexity),
-        perplexity_change_percent: change(
-            before.map(|q| q.perplexity),
-            after.map(|q| q.perplexity),
-        ),
+        // From losses, which are finite where perplexities are beyond f64.
+        perplexity_change_percent: before
+            .zip(after)
+            .map(|(before, after)| 100.0 * (after.nll - before.nll).exp_m1()),
         perplexity_change_stderr_percent: stderr(),
         bytes_change_percent: change(
             Some(old.memory.bytes_per_token),

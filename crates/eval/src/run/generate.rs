@@ -93,6 +93,9 @@ pub fn generate(
     let mut logits = session.prefill(prompt, limits.batch)?;
     let mut decode_start = Instant::now();
     while out.tokens.len() < wanted {
+        if let Some(bad) = logits.iter().find(|logit| !logit.is_finite()) {
+            return Err(session.not_a_number("a logit", f64::from(*bad)));
+        }
         let token = choose(&mut logits, sampling, &mut rng);
         if out.tokens.is_empty() {
             out.first_token_s = start.elapsed().as_secs_f64();

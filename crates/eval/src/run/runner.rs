@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use burn::Tensor;
 use burn::tensor::TensorData;
 use kvr_models::{Decoder, Lengths, Model};
-use kvr_policy::KvCachePolicy;
+use kvr_policy::{KvCachePolicy, Overflows};
 
 use crate::EvalError;
 use crate::run::baseline::{BaselineFile, BaselineWriter};
@@ -47,6 +47,8 @@ pub struct Outcome {
     pub differences: Vec<Vec<Difference>>,
     /// Seconds that each window took, its scored logits included and the comparison not.
     pub seconds: Vec<f64>,
+    /// Values that the policy's caches could not hold.
+    pub overflows: Overflows,
 }
 
 /// The baseline's view of one window.
@@ -55,10 +57,13 @@ struct Base {
     scores: Vec<Score>,
 }
 
-/// Evaluates policies over a plan. `progress` is called after every window of every policy.
+/// Evaluates policies over a plan: an outcome each, in their order, or why there is none. A policy that
+/// fails is left out from then on, and the others go on; where the [first](Reference::First) fails,
+/// what they were compared with, they have no comparison. `progress` is called after every window of
+/// every policy.
 ///
 /// # Errors
-/// When a policy can't serve the model, gives a loss that is not a number, or the device fails.
+/// When a policy can't serve the model, or the reference can't be read or saved.
 pub fn evaluate(
     model: &Model,
     plan: &Plan,
@@ -67,12 +72,12 @@ pub fn evaluate(
     reference: Reference<'_>,
     mut save: Option<&mut BaselineWriter>,
     progress: &mut dyn FnMut(),
-) -> Result<Vec<Outcome>, EvalError> {
+) -> Result<Vec<Result<Outcome, EvalError>>, EvalError> {
     let decoder = &model.decoder;
     let lengths = plan.windows.first().map_or(Lengths::of(1), |window| mode.lengths(window));
     let sessions = policies.iter().map(|policy| Session::new(decoder, policy, mode, lengths));
     let mut sessions = sessions.collect::<Result<Vec<_>, _>>()?;
-    let mut outcomes = vec![Outcome::default(); policies.len()];
+    let mut outcomes: Vec<_> = policies.iter().map(|_| Ok(Outcome::default())).collect();
     let mut row = 0;
     for window in &plan.windows {
         let mut base = match reference {
@@ -87,32 +92,38 @@ pub fn evaluate(
             Reference::None | Reference::First => None,
         };
         row += window.scored.len();
-        for (i, session) in sessions.iter_mut().enumerate() {
-            let start = Instant::now();
-            let hidden = session.run(window, batch)?;
-            let forward = start.elapsed();
-            let Comparison { scores, differences, own } =
-                compare(decoder, &hidden, window, base.as_ref())?;
-            let outcome = &mut outcomes[i];
-            outcome.seconds.push((forward + own).as_secs_f64());
-            outcome.add(window, &scores, base.as_ref().map(|base| (base, differences)));
-            if let Some(bad) = scores.iter().map(|s| s.nll).find(|nll| !nll.is_finite()) {
-                return Err(EvalError::Device(format!(
-                    "the loss of a token is {bad} under policy {}: its cache or kernel is broken \
-                    for this model",
-                    policies[i].name()
-                )));
-            }
-            if i == 0
-                && let Some(writer) = &mut save
-            {
-                let rows = hidden.clone().into_data().try_into_vec::<f32>();
-                writer.push(&rows.map_err(|e| EvalError::Device(format!("{e:?}")))?)?;
-            }
-            if i == 0 && matches!(reference, Reference::First) {
-                base = Some(Base { hidden, scores });
+        for (i, (session, done)) in sessions.iter_mut().zip(&mut outcomes).enumerate() {
+            let Ok(outcome) = done else {
+                progress();
+                continue;
+            };
+            match outcome.window(session, window, batch, base.as_ref()) {
+                Ok(seen) if i == 0 => {
+                    if let Some(writer) = &mut save {
+                        let rows = seen.hidden.clone().into_data().try_into_vec::<f32>();
+                        writer.push(&rows.map_err(|e| EvalError::Device(format!("{e:?}")))?)?;
+                    }
+                    if matches!(reference, Reference::First) {
+                        base = Some(seen);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => *done = Err(error),
             }
             progress();
+        }
+    }
+    let lost = matches!(reference, Reference::First) && matches!(outcomes.first(), Some(Err(_)));
+    for (session, done) in sessions.iter().zip(&mut outcomes) {
+        let Ok(outcome) = done else { continue };
+        match session.overflows() {
+            Ok(overflows) => outcome.overflows = overflows,
+            Err(error) => *done = Err(error),
+        }
+    }
+    if lost {
+        for outcome in outcomes.iter_mut().flatten() {
+            (outcome.base_losses, outcome.differences) = (Vec::new(), Vec::new());
         }
     }
     Ok(outcomes)
@@ -163,6 +174,27 @@ fn block<T>(blocks: &mut Vec<Vec<T>>, block: usize) -> &mut Vec<T> {
 }
 
 impl Outcome {
+    /// Runs a window and takes in what it says, compared with the baseline where there is one.
+    fn window(
+        &mut self,
+        session: &mut Session<'_>,
+        window: &Window,
+        batch: usize,
+        base: Option<&Base>,
+    ) -> Result<Base, EvalError> {
+        let start = Instant::now();
+        let hidden = session.run(window, batch)?;
+        let forward = start.elapsed();
+        let Comparison { scores, differences, own } =
+            compare(session.decoder(), &hidden, window, base)?;
+        if let Some(bad) = scores.iter().map(|s| s.nll).find(|nll| !nll.is_finite()) {
+            return Err(session.not_a_number("the loss of a token", bad));
+        }
+        self.seconds.push((forward + own).as_secs_f64());
+        self.add(window, &scores, base.map(|base| (base, differences)));
+        Ok(Base { hidden, scores })
+    }
+
     fn add(&mut self, window: &Window, scores: &[Score], base: Option<(&Base, Vec<Difference>)>) {
         let at = window.block;
         block(&mut self.losses, at).extend(scores.iter().map(|s| s.nll));

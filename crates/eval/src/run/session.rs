@@ -4,11 +4,26 @@ use std::sync::Arc;
 
 use burn::Tensor;
 use kvr_models::{Caches, Decoder, Lengths};
-use kvr_policy::{Footprint, KvCachePolicy};
+use kvr_policy::{Context, Footprint, KvCachePolicy, Overflows, PolicyError};
 
 use crate::EvalError;
+use crate::report::units;
 use crate::run::modes::Mode;
 use crate::run::protocols::Window;
+
+/// What to do where a format can't hold a model's values.
+pub(crate) const OVERFLOW_FIX: &str =
+    "use fp32 or bf16 for them, which hold what the model computes";
+
+/// Overflows in words.
+pub(crate) fn overflowed(overflows: Overflows) -> String {
+    let Overflows { lost, stored } = overflows;
+    format!(
+        "{} of {} values that its caches stored are too large for their format",
+        units::whole(lost),
+        units::whole(stored)
+    )
+}
 
 /// One sequence of a model with the caches of one policy.
 pub struct Session<'a> {
@@ -16,6 +31,8 @@ pub struct Session<'a> {
     policy: Arc<dyn KvCachePolicy>,
     /// The text that the caches were made for.
     lengths: Lengths,
+    /// Counts what these caches can't hold.
+    context: Context,
     caches: Caches,
     tokens: usize,
     mode: Mode,
@@ -34,8 +51,9 @@ impl<'a> Session<'a> {
     ) -> Result<Self, EvalError> {
         mode.serves(&**policy)?;
         let policy = mode.wrap(policy);
-        let caches = decoder.caches(&*policy, 1, lengths)?;
-        Ok(Self { decoder, policy, lengths, caches, tokens: 0, mode })
+        let context = decoder.context().counting();
+        let caches = decoder.caches_in(&*policy, 1, lengths, &context)?;
+        Ok(Self { decoder, policy, lengths, context, caches, tokens: 0, mode })
     }
 
     /// Empties the caches for another text.
@@ -45,7 +63,7 @@ impl<'a> Session<'a> {
     pub fn plan(&mut self, lengths: Lengths) -> Result<(), EvalError> {
         self.reset();
         if lengths != self.lengths {
-            self.caches = self.decoder.caches(&*self.policy, 1, lengths)?;
+            self.caches = self.decoder.caches_in(&*self.policy, 1, lengths, &self.context)?;
             self.lengths = lengths;
         }
         Ok(())
@@ -57,6 +75,11 @@ impl<'a> Session<'a> {
         self.tokens = 0;
     }
 
+    /// The model.
+    pub(crate) fn decoder(&self) -> &'a Decoder {
+        self.decoder
+    }
+
     /// Tokens held.
     pub fn tokens(&self) -> usize {
         self.tokens
@@ -65,6 +88,27 @@ impl<'a> Session<'a> {
     /// Bytes of the caches of all layers.
     pub fn footprint(&self) -> Footprint {
         self.caches.iter().map(|cache| cache.footprint()).sum()
+    }
+
+    /// Values that the caches of this session could not hold, of all that they stored.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn overflows(&self) -> Result<Overflows, EvalError> {
+        Ok(self.context.overflows().map_err(PolicyError::from)?)
+    }
+
+    /// Says that something of this session is no number, and why.
+    pub(crate) fn not_a_number(&self, what: &'static str, got: f64) -> EvalError {
+        let policy = self.policy.name();
+        let cause = match self.overflows() {
+            Ok(Overflows { lost: 0, .. }) => {
+                "its cache or a kernel is broken for this model".to_owned()
+            }
+            Ok(overflows) => format!("{}: {OVERFLOW_FIX}", overflowed(overflows)),
+            Err(error) => error.to_string(),
+        };
+        EvalError::NotANumber { policy, what, got, cause }
     }
 
     /// Appends `tokens` in one step: the final hidden states, `[S, hidden]`. With `ends_prompt` the

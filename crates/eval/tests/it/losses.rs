@@ -73,7 +73,8 @@ fn windows_are_scored_as_the_logits_of_transformers_say() {
             let policies = std::slice::from_ref(&policy);
             let how = (mode, 100);
             let outcome = evaluate(&model, &plan, how, policies, Reference::None, None, &mut || ());
-            let losses = &outcome.expect("an evaluation")[0].losses[0];
+            let outcome = outcome.expect("an evaluation").remove(0).expect("numbers");
+            let losses = &outcome.losses[0];
             assert_eq!(losses.len(), want.len());
             for (got, want) in losses.iter().zip(&want) {
                 assert!((got - want).abs() < 1e-4, "{got} against {want}");

@@ -63,7 +63,8 @@ fn evaluate(policies: &[String], ctx: usize, chunks: usize) -> Option<Vec<Record
     let policies = policies.iter().map(|name| registry.policy(name).expect("a pair of formats"));
     let policies: Vec<_> = policies.collect();
     let lineup = Lineup { policies: &policies, reference: Reference::First, save: None };
-    Some(experiment.run(&lineup, &provenance(), &mut || ()).expect("an evaluation"))
+    let records = experiment.run(&lineup, &provenance(), &mut || ()).expect("an evaluation");
+    Some(records.into_iter().map(|record| record.expect("numbers")).collect())
 }
 
 /// Compares perplexities, with bounds in percent for lossless and for quantised pairs.

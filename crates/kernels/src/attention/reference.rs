@@ -41,8 +41,10 @@ pub fn attend(queries: &Queries, view: &dyn CacheView) -> Result<PartialAttentio
             log_sum_exp: Tensor::full([b, hq, s, 1], LN_ZERO, &device),
         });
     };
-    // Rows that read nothing have summed hidden tokens, each with weight 1.
+    // Rows that read nothing have summed hidden tokens, each with weight 1. Those whose scores are all
+    // -∞ have a lower maximum, and stay what 0 / 0 is.
     let nothing = max.clone().lower_equal_elem(LN_ZERO / 2.0);
+    let nothing = nothing.bool_and(max.clone().greater_elem(LN_ZERO * 2.0));
     let output = (weighted / sum.clone())
         .mask_fill(nothing.clone().expand([b, max.dims()[1], max.dims()[2], d]), 0.0);
     let log_sum_exp = (max + sum.log()).mask_fill(nothing, LN_ZERO);
@@ -107,7 +109,8 @@ fn scores(
     let q = (queries.queries.clone() * queries.scale).reshape([b, hkv, hq / hkv * s, d]);
     let scores = q.matmul(keys.swap_dims(2, 3));
     Ok(match queries.soft_cap {
-        Some(cap) => (scores / cap).tanh() * cap,
+        // A cap would make a number of infinity; 0 times it is none.
+        Some(cap) => (scores.clone() / cap).tanh() * cap + scores * 0.0,
         None => scores,
     })
 }
@@ -143,7 +146,8 @@ struct State {
 
 impl State {
     fn merge(state: Option<Self>, scores: Tensor<4>, values: Tensor<4>) -> Self {
-        let tile_max = scores.clone().max_dim(3);
+        // Finite, so that the difference to a score of -∞ is a number, and a weight of 0.
+        let tile_max = scores.clone().max_dim(3).clamp_min(f32::MIN);
         let Some(Self { max, sum, weighted }) = state else {
             let weights = (scores - tile_max.clone()).exp();
             return Self {

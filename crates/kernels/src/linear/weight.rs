@@ -15,7 +15,7 @@ pub enum Weight {
     /// Values in f32, half precision or bfloat16 on a device.
     Dense(Tensor<2>),
     /// Rows as they are packed in their file, which the CPU reads.
-    Packed(PackedMatrix),
+    Packed(Box<PackedMatrix>),
 }
 
 impl Weight {

@@ -10,16 +10,19 @@ use super::gather::Move;
 use super::programs::PagePrograms;
 use super::{PageShape, append, dequantise, gather};
 use crate::formats::Format;
+use crate::overflows::OverflowCounter;
 
 /// How a side is coded: its format, and on a GPU the programs of it.
 #[derive(Debug, Clone)]
 pub(super) struct Coding {
     pub(super) format: Arc<dyn Format>,
     pub(super) programs: Option<PagePrograms>,
+    /// Counts what the format can't hold.
+    pub(super) counter: OverflowCounter,
 }
 
 impl Coding {
-    fn programs(&self) -> &PagePrograms {
+    pub(super) fn programs(&self) -> &PagePrograms {
         self.programs.as_ref().expect("Rows::new makes the programs of every side on a GPU")
     }
 }
@@ -32,7 +35,8 @@ impl Coding {
 #[backend_extension(Cube, Flex)]
 pub(super) trait CacheOps: Backend {
     /// Packs `rows` `[B, Hkv, S_new, D]` into the page from token `at` on, in place where the two
-    /// planes have one owner. Nothing that is stored already is read or changed.
+    /// planes have one owner. Nothing that is stored already is read or changed. Values that the
+    /// format can't hold are counted.
     fn append_quantised(
         rows: FloatTensor<Self>,
         codes: IntTensor<Self>,
@@ -72,7 +76,7 @@ impl CacheOps for Flex {
         shape: PageShape,
         coding: Coding,
     ) -> (IntTensor<Self>, IntTensor<Self>) {
-        append::cpu::append(rows, codes, scales, at, shape, &*coding.format)
+        append::cpu::append(rows, codes, scales, at, shape, &coding)
     }
 
     fn dequantise(
@@ -107,7 +111,7 @@ impl CacheOps for Wgpu {
         shape: PageShape,
         coding: Coding,
     ) -> (IntTensor<Self>, IntTensor<Self>) {
-        append::launch::append(rows, codes, scales, at, shape, &coding.programs().append)
+        append::launch::append(rows, codes, scales, at, shape, &coding)
     }
 
     fn dequantise(

@@ -128,7 +128,8 @@ impl Rows {
                 |problem| KernelError::Shader { format: side.format.name().to_owned(), problem },
             )?),
         };
-        let coding = Coding { format: side.format.clone(), programs };
+        let counter = context.counter.clone();
+        let coding = Coding { format: side.format.clone(), programs, counter };
         Ok(Self { side, coding, shape, pages: Vec::new(), head_dim })
     }
 

@@ -87,7 +87,8 @@ impl std::ops::DerefMut for Buffer {
     }
 }
 
-/// `e^x` for x ≤ 0, within 2 units in the last place; 0 below the range of f32.
+/// `e^x` for x ≤ 0, within 2 units in the last place; next to 0 below the range of f32; of NaN and
+/// of +∞ NaN, so that a score that is no number is seen in what it has a share in.
 ///
 /// The system's `expf` would be called for each value of a loop; this is a part of it.
 #[inline(always)]
@@ -96,12 +97,13 @@ pub fn exp(x: f32) -> f32 {
 }
 
 crate::wide! {
-    /// Soft-capping (Gemma 2): every `x` becomes `cap · tanh(x / cap)`.
+    /// Soft-capping (Gemma 2): every `x` becomes `cap · tanh(x / cap)`; what is not finite, NaN.
     pub fn soft_cap<'a>(values: &'a mut [f32], cap: f32) -> () {
         for x in values {
             // tanh by an exponential of what is not positive, which `exp` asks for.
             let e = exp(x.abs() * (-2.0 / cap));
-            *x = (cap * (1.0 - e) / (1.0 + e)).copysign(*x);
+            // A cap would make a number of infinity; its difference to itself is none.
+            *x = (cap * (1.0 - e) / (1.0 + e)).copysign(*x) + (*x - *x);
         }
     }
 }
@@ -118,7 +120,13 @@ pub fn exp_of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const POLYNOMIAL: [f32; 5] =
         [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
     let all = |x| simd.splat_f32s(x);
-    let x = simd.max_f32s(x, all(-87.3));
+    let lowest = all(-87.3);
+    // NaN must stay: x86 returns the second of two operands then and Arm returns NaN, but Rust's
+    // `max`, which stands in for one lane, returns the number.
+    let x = match S::F32_LANES {
+        1 => simd.select_f32s(simd.less_than_f32s(x, lowest), lowest, x),
+        _ => simd.max_f32s(lowest, x),
+    };
     let shifted = simd.mul_add_e_f32s(x, all(LOG2_E), all(MAGIC));
     let n = simd.sub_f32s(shifted, all(MAGIC));
     let r = simd.negate_mul_add_e_f32s(n, all(LN2_HIGH), x);
@@ -240,6 +248,42 @@ mod tests {
             assert!((got - want).abs() <= want * 2.4e-7, "exp({x}) = {got}, expected {want}");
         }
         assert_eq!(exp(0.0), 1.0);
-        assert!(exp(-1e30) < 1.3e-38);
+        assert!(exp(-1e30) < 1.3e-38 && exp(f32::NEG_INFINITY) < 1.3e-38);
+    }
+
+    /// Exponentials of 16 numbers in vectors of one kind.
+    struct Exps([f32; 16]);
+
+    impl pulp::WithSimd for Exps {
+        type Output = [f32; 16];
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(mut self, simd: S) -> [f32; 16] {
+            let (vectors, rest) = S::as_mut_simd_f32s(&mut self.0);
+            assert!(rest.is_empty(), "16 numbers are whole vectors");
+            vectors.iter_mut().for_each(|x| *x = exp_of(simd, *x));
+            self.0
+        }
+    }
+
+    #[test]
+    fn exp_of_what_is_no_number_is_none_in_vectors_of_every_kind() {
+        let numbers = || {
+            let hard = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0, 0.0];
+            Exps(std::array::from_fn(|i| hard[i % hard.len()]))
+        };
+        let mut kinds = vec![Simd::vectorize(pulp::Scalar::new(), numbers())];
+        #[cfg(target_arch = "x86_64")]
+        {
+            kinds.extend(pulp::x86::V2::try_new().map(|s| Simd::vectorize(s, numbers())));
+            kinds.extend(pulp::x86::V3::try_new().map(|s| Simd::vectorize(s, numbers())));
+        }
+        kinds.push(pulp::Arch::new().dispatch(numbers()));
+        for exps in kinds {
+            for (x, y) in numbers().0.into_iter().zip(exps) {
+                let is_number = x.is_finite() || x < 0.0;
+                assert_eq!(y.is_nan(), !is_number, "exp({x}) = {y}");
+            }
+        }
     }
 }

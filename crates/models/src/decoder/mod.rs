@@ -59,7 +59,21 @@ impl Decoder {
         batch: usize,
         lengths: Lengths,
     ) -> Result<Caches, ModelError> {
-        Caches::new(&self.spec, policy, (batch, lengths), &self.context)
+        self.caches_in(policy, batch, lengths, &self.context)
+    }
+
+    /// As [`caches`](Self::caches) in a context of their own, which is one of the decoder's device.
+    ///
+    /// # Errors
+    /// When the policy can't serve this model.
+    pub fn caches_in(
+        &self,
+        policy: &dyn KvCachePolicy,
+        batch: usize,
+        lengths: Lengths,
+        context: &Context,
+    ) -> Result<Caches, ModelError> {
+        Caches::new(&self.spec, policy, (batch, lengths), context)
     }
 
     /// One step: `tokens` `[B, S]`, row-major, at positions from `position` on; with `ends_prompt`

@@ -46,7 +46,7 @@ impl Matrix {
     /// The matrix whole: as it is in its file on the CPU, in f32 on a GPU.
     pub(crate) fn weight(self, device: &Device) -> Weight {
         match self {
-            Self::Packed(packed) if is_cpu(device) => Weight::Packed(packed),
+            Self::Packed(packed) if is_cpu(device) => Weight::Packed(Box::new(packed)),
             other => Weight::Dense(other.dense().tensor(device)),
         }
     }

@@ -1,5 +1,7 @@
 //! The rules that every policy keeps, and the functions that hold it to them.
 
+mod overflow;
+
 use std::sync::Arc;
 
 use burn::Tensor;
@@ -39,7 +41,9 @@ const STRUCTS: u64 = 4096;
 /// - sequences of a batch do not influence each other;
 /// - a prompt that is compressed at its end leaves ascending positions of its own tokens, and what
 ///   comes after it is held behind them;
-/// - what does not fit is refused, and leaves the cache as it was.
+/// - what does not fit is refused, and leaves the cache as it was;
+/// - a value that is too large for what it is stored in is counted in the
+///   [context](Context::overflows), or the step is refused; else it is read as it was.
 ///
 /// # Errors
 /// The first rule that the policy breaks, and where.
@@ -61,7 +65,8 @@ pub fn check(policy: &dyn KvCachePolicy) -> Result<(), Failure> {
     kit.replay(&first)?;
     kit.batch(&first)?;
     kit.prompt()?;
-    kit.errors()
+    kit.errors()?;
+    kit.overflows()
 }
 
 /// Holds a policy that loses nothing (made of lossless parts, with no budget) to dense attention.

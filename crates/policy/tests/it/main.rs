@@ -5,5 +5,6 @@ mod cache;
 mod contract;
 mod evict;
 mod gpu;
+mod numbers;
 mod support;
 mod wrap;

@@ -66,18 +66,51 @@ fn right_aligned(text: &str, text_columns: usize) -> String {
     lines.join("\n") + "\n"
 }
 
-/// `value ± error`, or `value ± ?` where the error is unknown.
+/// The largest number that tables print; `e` to a loss soon passes it.
+const LARGEST: f64 = 1e300;
+
+/// From here on digits after the point are noise, and hundreds of them before it hide the columns.
+const SHORT: f64 = 1e12;
+
+/// A number of any size: `> 1e300` where it is larger.
+pub fn of_any_size(value: f64, digits: usize) -> String {
+    match value {
+        v if v > LARGEST => format!("> {LARGEST:e}"),
+        v if v.abs() >= SHORT => format!("{v:.digits$e}"),
+        v => format!("{v:.digits$}"),
+    }
+}
+
+/// `value ± error`, or `value ± ?` where the error is unknown; the value alone where it is beyond
+/// what is printed.
 pub fn with_error(value: f64, error: Option<f64>, digits: usize) -> String {
+    let shown = of_any_size(value, digits);
     match error {
-        Some(error) => format!("{value:.digits$} ± {error:.digits$}"),
-        None => format!("{value:.digits$} ± ?"),
+        _ if value > LARGEST => shown,
+        Some(error) => format!("{shown} ± {}", of_any_size(error, digits)),
+        None => format!("{shown} ± ?"),
     }
 }
 
 /// As [`with_error`], with a sign.
 pub fn signed(value: f64, error: Option<f64>, digits: usize) -> String {
-    match error {
-        Some(error) => format!("{value:+.digits$} ± {error:.digits$}"),
-        None => format!("{value:+.digits$} ± ?"),
+    let sign = if value.is_sign_negative() || value > LARGEST { "" } else { "+" };
+    sign.to_owned() + &with_error(value, error, digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_any_size_have_a_width_that_fits() {
+        assert_eq!(with_error(31.4159, Some(0.25), 3), "31.416 ± 0.250");
+        assert_eq!(with_error(31.4159, None, 2), "31.42 ± ?");
+        assert_eq!(with_error(2.5e200, Some(1e199), 3), "2.500e200 ± 1.000e199");
+        assert_eq!(with_error(f64::INFINITY, None, 3), "> 1e300");
+        assert_eq!(signed(f64::INFINITY, Some(f64::INFINITY), 3), "> 1e300");
+        assert_eq!(signed(0.5, Some(0.25), 1), "+0.5 ± 0.2");
+        assert_eq!(signed(-0.5, None, 1), "-0.5 ± ?");
+        assert_eq!(signed(0.0, Some(0.0), 3), "+0.000 ± 0.000");
     }
 }

@@ -67,11 +67,9 @@ fn settings() -> Vec<Column> {
     ]
 }
 
-fn quality(title: &str, cell: fn(&Quality) -> String) -> Column {
+fn quality(title: &str, detail: Detail, cell: fn(&Quality) -> String) -> Column {
     // Where answers are counted, a perplexity over them says little.
-    number(title, Detail::Brief, move |r| {
-        r.quality.as_ref().filter(|_| r.retrieval.is_none()).map(cell)
-    })
+    number(title, detail, move |r| r.quality.as_ref().filter(|_| r.retrieval.is_none()).map(cell))
 }
 
 fn divergence(title: &str, detail: Detail, cell: fn(&Divergence) -> String) -> Column {
@@ -84,8 +82,12 @@ fn divergence(title: &str, detail: Detail, cell: fn(&Divergence) -> String) -> C
 fn quantities(records: &[Record]) -> Vec<Column> {
     use Detail::{Brief, Full};
     let baseline = records.iter().find_map(|r| r.baseline()).unwrap_or("the baseline");
+    // Losses tell apart what perplexities beyond f64 do not.
+    let beyond = |r: &Record| r.quality.as_ref().is_some_and(|q| q.perplexity.is_infinite());
+    let losses = if records.iter().any(beyond) { Brief } else { Full };
     vec![
-        quality("perplexity ↓", |q| with_error(q.perplexity, q.perplexity_stderr, 3)),
+        quality("NLL (nats) ↓", losses, |q| with_error(q.nll, q.nll_stderr, 4)),
+        quality("perplexity ↓", Brief, |q| with_error(q.perplexity, q.perplexity_stderr, 3)),
         number("word perplexity ↓", Brief, |r| {
             r.text.as_ref().map(|t| with_error(t.word_perplexity, t.word_perplexity_stderr, 3))
         }),
@@ -213,6 +215,23 @@ mod tests {
         records[1].cell.ctx = 2048;
         assert!(titles(&records).contains(&"ctx".to_owned()));
         assert!(!caption(&records).contains("ctx"));
+    }
+
+    #[test]
+    fn perplexities_beyond_f64_keep_their_column_and_show_the_loss() {
+        let mut records = vec![record("fp16"), record("a2g32:a2g32")];
+        records.iter_mut().for_each(|record| record.retrieval = None);
+        let column = |records: &[Record], title: &str| {
+            let table = records_table(records, Detail::Brief);
+            let at = table.header.iter().position(|h| h == title)?;
+            Some(table.rows.iter().map(|row| row[at].clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(column(&records, "NLL (nats) ↓"), None);
+        let quality = records[1].quality.as_mut().expect("a perplexity");
+        (quality.nll, quality.nll_stderr) = (812.5, Some(2.0));
+        (quality.perplexity, quality.perplexity_stderr) = (f64::INFINITY, None);
+        assert_eq!(column(&records, "perplexity ↓").expect("shown")[1], "> 1e300");
+        assert_eq!(column(&records, "NLL (nats) ↓").expect("shown")[1], "812.5000 ± 2.0000");
     }
 
     #[test]

@@ -179,17 +179,17 @@ impl<'a> Experiment<'a> {
         file.check(&self.identity(), self.rows())
     }
 
-    /// Evaluates the policies: one record each, in their order. `progress` is called after every
-    /// window of every policy.
+    /// Evaluates the policies: a record each, in their order, or why there is none. One that fails
+    /// does not stop the others. `progress` is called after every window of every policy.
     ///
     /// # Errors
-    /// When a policy can't serve the model, a file can't be read or written, or the device fails.
+    /// When a policy can't serve the model, or a file can't be read or written.
     pub fn run(
         &self,
         lineup: &Lineup<'_>,
         provenance: &Provenance,
         progress: &mut dyn FnMut(),
-    ) -> Result<Vec<Record>, EvalError> {
+    ) -> Result<Vec<Result<Record, EvalError>>, EvalError> {
         if let Reference::File(file) = lineup.reference {
             self.check_file(file)?;
         }
@@ -212,16 +212,27 @@ impl<'a> Experiment<'a> {
             writer.as_mut(),
             progress,
         )?;
-        writer.map(BaselineWriter::finish).transpose()?;
+        let first = outcomes.first().is_some_and(Result::is_ok);
+        // Hidden states that lack windows are not given a name.
+        writer.filter(|_| first).map(BaselineWriter::finish).transpose()?;
         let baseline = match lineup.reference {
             Reference::None => None,
+            Reference::First if !first => None,
             Reference::First => lineup.policies.first().map(|p| (p.name(), Some(p.config()))),
             Reference::File(file) => {
                 Some((file.policy().to_owned(), file.policy_config().map(str::to_owned)))
             }
         };
         let baseline = baseline.as_ref().map(|(name, config)| (&**name, config.as_deref()));
-        let pairs = lineup.policies.iter().zip(&outcomes);
-        pairs.map(|(p, o)| self.record(p, o, baseline, provenance)).collect()
+        let lost = matches!(lineup.reference, Reference::First) && !first;
+        let results = lineup.policies.iter().zip(outcomes).map(|(policy, outcome)| {
+            let mut record = self.record(policy, &outcome?, baseline, provenance)?;
+            if lost {
+                let name = lineup.policies[0].name();
+                record.warnings.push(format!("not compared: the baseline {name} failed"));
+            }
+            Ok(record)
+        });
+        Ok(results.collect())
     }
 }

@@ -13,7 +13,7 @@ use crate::bench::speed::{self, Timing};
 use crate::record::{Memory, Provenance, Record, Speed};
 use crate::run::modes::Mode;
 use crate::run::runner::Outcome;
-use crate::run::session::Session;
+use crate::run::session::{OVERFLOW_FIX, Session, overflowed};
 use crate::run::summary;
 
 /// What a record says of attention on matrix units.
@@ -49,6 +49,10 @@ impl Experiment<'_> {
                 "{} is not streaming-exact: its numbers depend on --batch ({} tokens a step here)",
                 cell.policy, self.batch
             ));
+        }
+        if outcome.overflows.lost > 0 {
+            let what = overflowed(outcome.overflows);
+            warnings.push(format!("{}: {what}: {OVERFLOW_FIX}", cell.policy));
         }
         if self.model.sha256.is_none() {
             warnings.push("random weights: perplexity means nothing, speed and memory do".into());

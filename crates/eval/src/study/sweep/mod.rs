@@ -5,5 +5,5 @@ mod run;
 mod shard;
 
 pub use self::grid::{Grid, Group};
-pub use self::run::{Reporter, Sweep};
+pub use self::run::{Reporter, Sweep, Swept};
 pub use self::shard::Shard;

@@ -53,6 +53,15 @@ pub struct Sweep<'a> {
     pub provenance: &'a (dyn Fn() -> Provenance + Sync),
 }
 
+/// What came of a sweep.
+#[derive(Debug)]
+pub struct Swept {
+    /// The records of this shard, old and new, in the order of the grid.
+    pub records: Vec<Record>,
+    /// Cells that have no record, and why: they are tried again when the sweep is resumed.
+    pub failures: Vec<EvalError>,
+}
+
 /// The records of a sweep on disk.
 struct Ledger {
     file: LineFile,
@@ -60,20 +69,17 @@ struct Ledger {
     records: Vec<Record>,
     /// The keys of the cells in the order of the grid.
     order: Vec<String>,
+    failures: Vec<EvalError>,
 }
 
 impl Sweep<'_> {
-    /// Measures what is missing in `folder`; returns the records of this shard, old and new, in the
-    /// order of the grid.
+    /// Measures what is missing in `folder`. A cell that fails does not stop the others; where it is
+    /// the baseline of a group, the group has nothing to be compared with and is left out.
     ///
     /// # Errors
-    /// When something in the grid is unknown, records on disk are damaged or of another revision,
-    /// the disk refuses, or a cell fails.
-    pub fn run(
-        &self,
-        folder: &ResultFolder,
-        reporter: &dyn Reporter,
-    ) -> Result<Vec<Record>, EvalError> {
+    /// When something in the grid is unknown, records on disk are damaged or of another revision, or
+    /// the disk refuses.
+    pub fn run(&self, folder: &ResultFolder, reporter: &dyn Reporter) -> Result<Swept, EvalError> {
         let names = self.grid.policies();
         let policies = names.iter().map(|name| find(self.registry, name));
         let policies = distinct(policies.collect::<Result<_, _>>()?)?;
@@ -102,7 +108,7 @@ impl Sweep<'_> {
         }
         // A run that was killed at its very end may have left them.
         files::sweep_away(&self.baseline_path(folder))?;
-        let Ledger { records, order, .. } =
+        let Ledger { records, order, failures, .. } =
             ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
         // The file is in the order in which cells were measured; people want the grid's.
         let mut placed = Vec::with_capacity(records.len());
@@ -112,7 +118,7 @@ impl Sweep<'_> {
                 .push((order.iter().position(|known| *known == key).unwrap_or(usize::MAX), record));
         }
         placed.sort_by_key(|(place, _)| *place);
-        Ok(placed.into_iter().map(|(_, record)| record).collect())
+        Ok(Swept { records: placed.into_iter().map(|(_, record)| record).collect(), failures })
     }
 
     fn open(&self, folder: &ResultFolder, reporter: &dyn Reporter) -> Result<Ledger, EvalError> {
@@ -139,7 +145,7 @@ impl Sweep<'_> {
             )));
         }
         let keys = records.iter().map(Record::key).collect::<Result<_, _>>()?;
-        Ok(Ledger { file, keys, records, order: Vec::new() })
+        Ok(Ledger { file, keys, records, order: Vec::new(), failures: Vec::new() })
     }
 
     fn group(
@@ -178,12 +184,17 @@ impl Sweep<'_> {
                 reference,
                 save: save.map(PathBuf::as_path),
             };
-            let mut records =
+            let mut results =
                 experiment.run(&lineup, &(self.provenance)(), &mut || reporter.window())?;
-            let record = records.remove(0);
             // Cells that run at the same time say nothing about speed.
-            let speed = record.speed.clone().filter(|_| self.jobs == 1);
-            Ok::<_, EvalError>(Record { speed, ..record })
+            Ok::<_, EvalError>(results.remove(0).map(|record| {
+                let speed = record.speed.clone().filter(|_| self.jobs == 1);
+                Record { speed, ..record }
+            }))
+        };
+        let fail = |error: EvalError| {
+            reporter.note(&format!("not measured: {error}"));
+            lock().failures.push(error);
         };
         let record = |record: Record, key: &str| -> Result<(), EvalError> {
             let mut ledger = lock();
@@ -198,9 +209,17 @@ impl Sweep<'_> {
             let path = self.baseline_path(folder);
             let owned = todo.iter().position(|(policy, _)| policy.config() == baseline.config());
             if owned.is_some() || !usable(&path, &experiment, &baseline.config()) {
-                let measured = measure(baseline, Reference::First, Some(&path))?;
-                if let Some(i) = owned {
-                    record(measured, &todo.remove(i).1)?;
+                match (measure(baseline, Reference::First, Some(&path))?, owned) {
+                    (Ok(measured), Some(i)) => record(measured, &todo.remove(i).1)?,
+                    (Ok(_), None) => {}
+                    (Err(error), _) => {
+                        fail(error);
+                        reporter.note(&format!(
+                            "{} cells have nothing to be compared with: name another baseline",
+                            todo.len() - usize::from(owned.is_some())
+                        ));
+                        return Ok(());
+                    }
                 }
             }
             saved = Some(BaselineFile::open(&path)?);
@@ -211,7 +230,13 @@ impl Sweep<'_> {
         let work = || -> Result<(), EvalError> {
             loop {
                 let Some((policy, key)) = queued().next() else { return Ok(()) };
-                let done = measure(policy, reference, None).and_then(|r| record(r, &key));
+                let done = measure(policy, reference, None).and_then(|result| match result {
+                    Ok(measured) => record(measured, &key),
+                    Err(error) => {
+                        fail(error);
+                        Ok(())
+                    }
+                });
                 if done.is_err() {
                     // What fails once fails again: the others finish their cell and stop.
                     *queued() = Vec::new().into_iter();

@@ -303,6 +303,7 @@ fn gemm(
 }
 
 /// Merges the parts of one head and divides by the sums; rows that read nothing stay as they are.
+/// Rows of a score that is no number become NaN, and so do those whose scores are all -∞.
 fn finish(
     parts: &[Partial],
     rows: &[Range<usize>],
@@ -320,15 +321,17 @@ fn finish(
     for (part, rows) in parts.iter().zip(rows) {
         for (i, row) in rows.clone().enumerate() {
             let seen = part.running.sum(i);
-            let keep = if seen > 0.0 { exp(part.running.max[i] - max[row]) } else { 0.0 };
+            let keep = if seen == 0.0 { 0.0 } else { exp(part.running.max[i] - max[row]) };
             sum[row] += keep * seen;
             for (o, w) in out[row * d..][..d].iter_mut().zip(&part.weighted[i * d..][..d]) {
                 *o += keep * w;
             }
         }
     }
-    for (row, out) in out.chunks_exact_mut(d).enumerate().filter(|(row, _)| sum[*row] > 0.0) {
-        out.iter_mut().for_each(|x| *x /= sum[row]);
-        log_sum_exps[row] = max[row] + sum[row].ln();
+    for (row, out) in out.chunks_exact_mut(d).enumerate().filter(|(row, _)| sum[*row] != 0.0) {
+        // No score passed the lowest number: they are -∞, and there is no mean of their values.
+        let sum = if max[row] == f32::MIN { f32::NAN } else { sum[row] };
+        out.iter_mut().for_each(|x| *x /= sum);
+        log_sum_exps[row] = max[row] + sum.ln();
     }
 }

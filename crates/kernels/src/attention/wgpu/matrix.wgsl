@@ -171,6 +171,7 @@ fn main(
 
     for (var bit = 0u; bit < SHARER_BITS; bit++) { total += subgroupShuffleXor(total, 1u << bit); }
     if (share == 0u && own_row < ROWS && first_row + own_row < job.rows) {
+        total = sum_of_weights(total, own_first, own_count, begin);
         states[(head * job.parts + job.part) * job.rows + first_row + own_row] = vec2<f32>(largest - LOG_SHIFT, total);
     }
     for (var s = 0u; s < OWN; s++) {

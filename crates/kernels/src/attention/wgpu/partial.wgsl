@@ -176,6 +176,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let state = scratch[c * R + own];
             sum += exp(state.x - highest) * state.y;
         }
+        sum = sum_of_weights(sum, own_first, own_count, begin);
         states[(head * job.parts + job.part) * job.rows + first_row + local] = vec2<f32>(highest, sum);
     }
     workgroupBarrier();

@@ -123,3 +123,36 @@ pub fn sources(
     let text = plan(matrices, rows, head_dim).text(keys, values, head_dim);
     [text.unwrap_or_default(), merge(head_dim)]
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::formats::{F16, Q4_0};
+
+    /// A program that attention came to need in the middle of a text would be compiled there, and what
+    /// does not compile would be found there.
+    #[test]
+    fn every_program_that_attention_may_run_is_compiled_with_the_cache() {
+        let sides = (Side::per_token(Arc::new(F16)), Side::per_token(Arc::new(Q4_0)));
+        for matrices in [None, Some(MatrixUnits::with(16, 32)), Some(MatrixUnits::with(8, 32))] {
+            let mut context = Context::new(&Device::flex());
+            context.matrices = matrices;
+            for head_dim in [32, 64, 96, 128, 160, 256] {
+                let reader = Reader::new(&sides.0, &sides.1, head_dim, &context);
+                let reader = reader.expect("programs that compile");
+                for rows in 1..=3 * MOST_ROWS {
+                    let plan = plan(matrices, rows, head_dim);
+                    let text = plan.text(&F16, &Q4_0, head_dim).expect("formats with WGSL");
+                    let wanted = context.programs.get(text, plan.group()).expect("compiled");
+                    let chosen = reader.plan(rows);
+                    let what = format!("{rows} rows of {head_dim}, {matrices:?}");
+                    // Programs print as the digest of their text.
+                    assert_eq!(format!("{:?}", chosen.program), format!("{wanted:?}"), "{what}");
+                    assert_eq!((chosen.rows, chosen.step), (plan.rows(), plan.step()), "{what}");
+                }
+            }
+        }
+    }
+}

@@ -33,8 +33,20 @@ fn job_of(group: vec3<u32>) -> Job {
     return Job(info[0], info[1], info[2], info[3] + group.x, info[4], bitcast<f32>(info[5]), info[6], info[7], info[8], bitcast<f32>(info[9]));
 }
 
-// A score that is capped, if any is. Some tanh of large numbers are no number.
+// A score that is capped, if any is. Some tanh of large numbers are no number; an infinite score must not
+// become one.
 fn capped(score: f32, cap: f32) -> f32 {
     if (cap == 0.0) { return score; }
-    return cap * tanh(clamp(score / cap, -15.0, 15.0));
+    let lost = (bitcast<u32>(score) & 0x7f800000u) == 0x7f800000u;
+    return select(cap * tanh(clamp(score / cap, -15.0, 15.0)), not_a_number(bitcast<u32>(score)), lost);
+}
+
+// A NaN can't be written as a constant; whatever bits are set beside these, it is one.
+fn not_a_number(bits: u32) -> f32 { return bitcast<f32>(0x7fc00000u | bits); }
+
+// The weights' sum of a row that reads `count` tokens from `first` on, of which this workgroup sees those from
+// `begin` on. Where it sees some and all have a weight of 0, their scores were -inf, and the sum is no number.
+fn sum_of_weights(total: f32, first: u32, count: u32, begin: u32) -> f32 {
+    let lost = total == 0.0 && first + count > max(begin, first);
+    return select(total, not_a_number(info[6]), lost);
 }

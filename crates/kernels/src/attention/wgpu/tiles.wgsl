@@ -178,7 +178,8 @@ fn main(
     if (half == 1u) { keeps[own / 4u][own % 4u] = total; }
     workgroupBarrier();
     if (half == 0u && first_row + own < job.rows) {
-        states[(head * job.parts + job.part) * job.rows + first_row + own] = vec2<f32>(largest, total + keeps[own / 4u][own % 4u]);
+        let both = sum_of_weights(total + keeps[own / 4u][own % 4u], own_first, own_count, begin);
+        states[(head * job.parts + job.part) * job.rows + first_row + own] = vec2<f32>(largest, both);
     }
     for (var i = 0u; i < 8u; i++) {
         let row = first_row + 4u * sum_rows + i;

@@ -4,6 +4,11 @@ use burn_flex::FlexTensor;
 
 use crate::formats::Format;
 use crate::paged::PageShape;
+use crate::paged::ops::Coding;
+use crate::wide;
+
+/// Values that are decoded again at a time, to look for those that the format can't hold.
+const CHECKED: usize = 4096;
 
 /// See [`CacheOps::append_quantised`](crate::paged::ops::CacheOps::append_quantised).
 pub(in crate::paged) fn append(
@@ -12,22 +17,51 @@ pub(in crate::paged) fn append(
     mut scales: FlexTensor,
     at: usize,
     page: PageShape,
-    format: &dyn Format,
+    coding: &Coding,
 ) -> (FlexTensor, FlexTensor) {
     let rows = rows.to_contiguous();
     let values: &[f32] = rows.as_slice().expect("rows were made contiguous, and are f32");
     let new = values.len() / (page.batch * page.heads * page.head_dim);
+    let format = &*coding.format;
+    let mut lost = 0;
     {
         let codes: &mut [u32] = codes.storage_mut();
         let scales: &mut [u16] = bytemuck::cast_slice_mut(scales.storage_mut::<u32>());
         for (head, values) in values.chunks_exact(new * page.head_dim).enumerate() {
             let first = head * page.capacity + at;
-            format.encode_blocks(
-                values,
-                &mut codes[first * page.words..][..new * page.words],
-                &mut scales[first * page.scales..][..new * page.scales],
-            );
+            let codes = &mut codes[first * page.words..][..new * page.words];
+            let scales = &mut scales[first * page.scales..][..new * page.scales];
+            format.encode_blocks(values, codes, scales);
+            lost += overflows(format, (values, codes, scales), page);
         }
     }
+    coding.counter.add(values.len() as u64, lost);
     (codes, scales)
+}
+
+/// Finite values of some rows whose codes decode to infinity or to no number.
+fn overflows(
+    format: &dyn Format,
+    (values, codes, scales): (&[f32], &[u32], &[u16]),
+    page: PageShape,
+) -> u64 {
+    let rows = (CHECKED / page.head_dim).max(1);
+    let mut decoded = vec![0.0; (rows * page.head_dim).min(values.len())];
+    let mut lost = 0;
+    for (i, values) in values.chunks(rows * page.head_dim).enumerate() {
+        let (first, count) = (i * rows, values.len() / page.head_dim);
+        let decoded = &mut decoded[..values.len()];
+        let codes = &codes[first * page.words..][..count * page.words];
+        format.decode_blocks(codes, &scales[first * page.scales..][..count * page.scales], decoded);
+        lost += u64::from(no_longer_finite(values, decoded));
+    }
+    lost
+}
+
+wide! {
+    /// How many of the first values are finite where the second are not.
+    fn no_longer_finite<'a>(before: &'a [f32], after: &'a [f32]) -> u32 {
+        let pairs = before.iter().zip(after);
+        pairs.map(|(before, after)| u32::from(before.is_finite() & !after.is_finite())).sum()
+    }
 }

@@ -3,7 +3,8 @@
 @group(0) @binding(0) var<storage, read_write> rows: array<f32>;
 @group(0) @binding(1) var<storage, read_write> page_codes: array<u32>;
 @group(0) @binding(2) var<storage, read_write> page_scales: array<u32>;
-@group(0) @binding(3) var<storage, read_write> info: array<u32>;
+@group(0) @binding(3) var<storage, read_write> overflows: array<atomic<u32>, 2>;   // low word first
+@group(0) @binding(4) var<storage, read_write> info: array<u32>;
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -15,6 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let head = id / units;
     if (head >= HEADS) { return; }
     let unit = at / UNIT + id % units;
+    var lost = 0u;
     var row_scales: array<u32, UNIT_SCALES>;
     if (SCALES % 2u == 1u) {
         // The row beside the new one in a shared word keeps its scales.
@@ -37,8 +39,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             for (var s = 0u; s < BLOCK_SCALES; s++) {
                 row_scales[r * SCALES + block * BLOCK_SCALES + s] = scales[s];
             }
+            // Values that the format can't hold were finite and are not any more.
+            decode_block(&codes, &scales, &x);
+            for (var i = 0u; i < VALUES; i++) {
+                lost += select(0u, 1u, finite(rows[source + block * VALUES + i]) && !finite(x[i]));
+            }
         }
     }
+    if (lost > 0u && atomicAdd(&overflows[0], lost) > 0xffffffffu - lost) { atomicAdd(&overflows[1], 1u); }
     let first = (head * capacity + unit * UNIT) * SCALES / 2u;
     for (var w = 0u; w < UNIT * SCALES / 2u; w++) {
         page_scales[first + w] = row_scales[2u * w] | (row_scales[2u * w + 1u] << 16u);
@@ -49,3 +57,6 @@ fn scale_at(first_row: u32, index: u32) -> u32 {
     let half = first_row * SCALES + index;
     return (page_scales[half / 2u] >> (16u * (half % 2u))) & 0xffffu;
 }
+
+// Compilers may take it that no number is infinite, and never look; bits are only bits.
+fn finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u; }

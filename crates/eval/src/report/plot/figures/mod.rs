@@ -53,11 +53,13 @@ fn compared(records: &[Record]) -> Vec<&Record> {
     records.iter().filter(perplexity).collect()
 }
 
-/// Change of perplexity against the baseline in percent, and its error.
+/// Change of perplexity against the baseline in percent, and its error; none where it is beyond what
+/// an axis can show.
 fn change_percent(record: &Record) -> Option<(f64, f64)> {
     let comparison = record.comparison.as_ref()?;
     let error = comparison.perplexity_ratio_stderr.unwrap_or(0.0);
-    Some((100.0 * (comparison.perplexity_ratio - 1.0), 100.0 * error))
+    let change = (100.0 * (comparison.perplexity_ratio - 1.0), 100.0 * error);
+    (change.0.is_finite() && change.1.is_finite()).then_some(change)
 }
 
 /// The settings that tell records of one policy apart.
