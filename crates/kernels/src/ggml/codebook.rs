@@ -1,5 +1,6 @@
-//! Four-bit codes that name an entry of a fixed codebook: IQ4_NL and IQ4_XS, whose sixteen centroids
-//! lie closer together near zero, and MXFP4, the FP4 (E2M1) of the OCP Microscaling formats.
+//! Four-bit codes that name an entry of a fixed codebook: IQ4_NL and IQ4_XS, whose sixteen
+//! centroids lie closer together near zero, and MXFP4, the FP4 (E2M1) of the OCP Microscaling
+//! formats.
 
 use super::block::{Block, half_at};
 
