@@ -1,9 +1,10 @@
 //! Counting the values that a storage format can't hold.
 //!
-//! A value overflows where it was finite and what is stored of it decodes to infinity or to no number:
-//! half precision ends at 65,504, and so do the scales of most formats. Packed stores count while they
-//! append. The counter belongs to the [`Context`](crate::Context) and not to a store, so that no cache
-//! made of caches can forget to pass it on, and what is counted outlives stores that come and go.
+//! A value overflows where it was finite and what is stored of it decodes to infinity or to no
+//! number: half precision ends at 65,504, and so do the scales of most formats. Packed stores count
+//! while they append. The counter belongs to the [`Context`](crate::Context) and not to a store, so
+//! that no cache made of caches can forget to pass it on, and what is counted outlives stores that
+//! come and go.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -32,7 +33,8 @@ pub(crate) struct OverflowCounter(Arc<Counts>);
 struct Counts {
     stored: AtomicU64,
     lost: AtomicU64,
-    /// Two U32 words, the low one first, that kernels of a GPU add to; it is made for the first of them.
+    /// Two U32 words, the low one first, that kernels of a GPU add to; it is made for the first of
+    /// them.
     on_gpu: OnceLock<CubeTensor>,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a model's files, worded for the person who has to mend them.
+//! What can go wrong with a model's files, worded for the person who has to fix them.
 
 use std::path::PathBuf;
 

@@ -150,7 +150,8 @@ impl<'a> Fetch<'a> {
         }
         let Some(remote) = &self.remote else {
             return Err(ModelError::Hub(format!(
-                "{file} of {} is not in the cache {}, and the hub is {}: fetch it once while online, or give --model a folder",
+                "{file} of {} is not in the cache {}, and the hub is {}: fetch it once while \
+                 online, or give --model a folder",
                 self.name,
                 self.hub.cache.display(),
                 if self.hub.offline { "switched off (HF_HUB_OFFLINE)" } else { "out of reach" },
@@ -186,7 +187,8 @@ impl<'a> Fetch<'a> {
         let _ = std::fs::remove_file(path);
         let _ = std::fs::remove_file(&blob);
         Err(ModelError::Hub(format!(
-            "{file} of {} arrived damaged (SHA-256 {digest}, expected {name}) and was removed: run the command again",
+            "{file} of {} arrived damaged (SHA-256 {digest}, expected {name}) and was removed: run \
+             the command again",
             self.name
         )))
     }
@@ -195,14 +197,17 @@ impl<'a> Fetch<'a> {
         let (name, endpoint) = (&self.name, &self.hub.endpoint);
         ModelError::Hub(match status(error) {
             Some(401 | 403) => format!(
-                "{name} may not be read: accept its licence on {endpoint}, then set HF_TOKEN to a token of that account (a private or misspelt name answers the same)"
+                "{name} may not be read: accept its licence on {endpoint}, then set HF_TOKEN to a \
+                 token of that account (a private or misspelt name answers the same)"
             ),
             Some(404) => format!(
-                "{name} or a file in it does not exist at {endpoint}: check the spelling and the revision"
+                "{name} or a file in it does not exist at {endpoint}: check the spelling and the \
+                 revision"
             ),
             Some(code) => format!("{endpoint} answered {code} for {name}: try again later"),
             None => format!(
-                "{endpoint} can't be reached for {name} ({error}): check the network, set HF_ENDPOINT to a mirror, or give --model a folder"
+                "{endpoint} can't be reached for {name} ({error}): check the network, set \
+                 HF_ENDPOINT to a mirror, or give --model a folder"
             ),
         })
     }

@@ -115,7 +115,8 @@ fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
         nearest.iter().map(String::as_str).collect()
     };
     ModelError::Unknown(format!(
-        "unknown {kind} '{name}' (nearest: {}): a model is a name from `kvr models`, a folder, hub:owner/name[@revision], or random:geometry[:seed]",
+        "unknown {kind} '{name}' (nearest: {}): a model is a name from `kvr models`, a folder, \
+         hub:owner/name[@revision], or random:geometry[:seed]",
         hint.join(", ")
     ))
 }
@@ -191,8 +192,8 @@ impl ModelSource {
     }
 }
 
-/// Layers, heads and context of whatever `text` names: a model, a GGUF, a folder with a config.json,
-/// or a built-in geometry. No weights are read, and of an alias nothing at all.
+/// Layers, heads and context of whatever `text` names: a model, a GGUF, a folder with a
+/// config.json, or a built-in geometry. No weights are read, and of an alias nothing at all.
 ///
 /// # Errors
 /// When nothing has that name, or the config can't be used.

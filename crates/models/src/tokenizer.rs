@@ -19,7 +19,8 @@ impl Tokenizer {
             return Err(ModelError::file(
                 file,
                 format!(
-                    "has token {largest}, but the embedding has {vocab_size} rows: it belongs to another model"
+                    "has token {largest}, but the embedding has {vocab_size} rows: it belongs to \
+                     another model"
                 ),
             ));
         }

@@ -4,9 +4,7 @@ use kvr_kernels::formats;
 
 use crate::Method;
 use crate::evict::{Compress, Evict};
-use crate::methods::evict;
-use crate::methods::mixed::Adaptive;
-use crate::methods::quantise::{Formats, Kivi, KvQuant};
+use crate::methods::{evict, mixed, quantise};
 use crate::scorer::{PromptScorer, TokenScorer};
 use crate::wrap::{PreRope, Rotate, Rules, Window};
 use crate::{PolicyError, Registry};
@@ -28,16 +26,16 @@ impl Registry {
         all.with::<Window>(presets!("k4v4-window", "hf-4", "hf-2"));
         all.with::<Rotate>(presets!("k4v4-rotated", "quarot-4", "turboquant-3", "turboquant-4"));
         all.with::<PreRope>(&[]);
-        all.with::<Formats>(presets!("mlx-4", "nf4"));
-        all.with::<Kivi>(presets!("kivi-4", "kivi-2", "kivi-2-no-residual"));
-        all.with::<KvQuant>(&[]);
+        all.with::<quantise::pair::Formats>(presets!("mlx-4", "nf4"));
+        all.with::<quantise::kivi::Kivi>(presets!("kivi-4", "kivi-2", "kivi-2-no-residual"));
+        all.with::<quantise::kvquant::KvQuant>(&[]);
         all.with::<Evict<evict::streaming_llm::StreamingLlm>>(&[]);
         all.with::<Evict<evict::h2o::H2o>>(&[]);
         all.with::<Evict<evict::tova::Tova>>(&[]);
         all.with::<Evict<evict::knorm::Knorm>>(&[]);
         all.with::<Compress<evict::snapkv::SnapKv>>(&[]);
         all.with::<evict::adakv::AdaKv>(&[]);
-        all.with::<Adaptive>(presets!("leankv"));
+        all.with::<mixed::adaptive::Adaptive>(presets!("leankv"));
         all
     }
 

@@ -37,8 +37,8 @@ pub fn shared_goldens() -> Option<PathBuf> {
 }
 
 /// A real model, such as `gemma-3-270m-q4_k_m.gguf`, which is not part of the repository:
-/// `scripts/fetch-models.py FOLDER` fetches it. It lies in `../models` beside the repository, or where
-/// `KVR_MODELS` says. Where it is missing, the test has been reported as skipped.
+/// `scripts/fetch-models.py FOLDER` fetches it. It lies in `../models` beside the repository, or
+/// where `KVR_MODELS` says. Where it is missing, the test has been reported as skipped.
 pub fn real_model(file: &str) -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models");
     let folder = std::env::var_os("KVR_MODELS").map_or(PathBuf::from(beside), PathBuf::from);
@@ -47,7 +47,8 @@ pub fn real_model(file: &str) -> Option<PathBuf> {
         return Some(path);
     }
     skip_outside_ci(&format!(
-        "the model {file} is missing (scripts/fetch-models.py fetches it, KVR_MODELS names its folder)"
+        "the model {file} is missing (scripts/fetch-models.py fetches it, KVR_MODELS names its \
+         folder)"
     ));
     None
 }

@@ -41,8 +41,8 @@ pub fn attend(queries: &Queries, view: &dyn CacheView) -> Result<PartialAttentio
             log_sum_exp: Tensor::full([b, hq, s, 1], LN_ZERO, &device),
         });
     };
-    // Rows that read nothing have summed hidden tokens, each with weight 1. Those whose scores are all
-    // -∞ have a lower maximum, and stay what 0 / 0 is.
+    // Rows that read nothing have summed hidden tokens, each with weight 1. Those whose scores are
+    // all -∞ have a lower maximum, and stay what 0 / 0 is.
     let nothing = max.clone().lower_equal_elem(LN_ZERO / 2.0);
     let nothing = nothing.bool_and(max.clone().greater_elem(LN_ZERO * 2.0));
     let output = (weighted / sum.clone())

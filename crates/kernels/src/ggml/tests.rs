@@ -7,14 +7,14 @@ use super::*;
 #[test]
 fn rows_decode_as_the_reference_does() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/ggml_weights.safetensors");
-    let file = std::fs::read(path).unwrap();
-    let goldens = SafeTensors::deserialize(&file).unwrap();
+    let file = std::fs::read(path).expect("the golden file is part of the repository");
+    let goldens = SafeTensors::deserialize(&file).expect("a valid golden file");
     assert_eq!(goldens.len(), 2 * BlockType::all().count());
     for kind in BlockType::all() {
-        let packed = goldens.tensor(&format!("{}.bytes", kind.name())).unwrap();
+        let packed = goldens.tensor(&format!("{}.bytes", kind.name())).expect("a golden");
         let want: Vec<u32> = goldens
             .tensor(&format!("{}.values", kind.name()))
-            .unwrap()
+            .expect("a golden")
             .data()
             .as_chunks()
             .0

@@ -10,6 +10,7 @@ use crate::layers::{dense, f32s, from_f32s};
 
 /// A weight `[out, in]`.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a model has a few hundred of them")]
 pub enum Weight {
     /// Values in f32, half precision or bfloat16 on a device.
     Dense(Tensor<2>),

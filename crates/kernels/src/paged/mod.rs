@@ -6,6 +6,7 @@
 //! joined: a token is copied, packed as it is, at most six times in its life.
 
 mod append;
+mod coding;
 mod dequantise;
 mod gather;
 mod ops;

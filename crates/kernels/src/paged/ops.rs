@@ -1,31 +1,12 @@
 //! The operations of a page, each in a folder: Rust for the CPU (`cpu.rs`), WGSL for GPUs
 //! (`kernel.wgsl`, `launch.rs`).
 
-use std::sync::Arc;
-
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Flex, Wgpu, backend_extension};
 
+use super::coding::Coding;
 use super::gather::Move;
-use super::programs::PagePrograms;
 use super::{PageShape, append, dequantise, gather};
-use crate::formats::Format;
-use crate::overflows::OverflowCounter;
-
-/// How a side is coded: its format, and on a GPU the programs of it.
-#[derive(Debug, Clone)]
-pub(super) struct Coding {
-    pub(super) format: Arc<dyn Format>,
-    pub(super) programs: Option<PagePrograms>,
-    /// Counts what the format can't hold.
-    pub(super) counter: OverflowCounter,
-}
-
-impl Coding {
-    pub(super) fn programs(&self) -> &PagePrograms {
-        self.programs.as_ref().expect("Rows::new makes the programs of every side on a GPU")
-    }
-}
 
 /// The operations that a device must offer to hold packed pages.
 ///

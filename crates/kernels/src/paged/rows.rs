@@ -6,8 +6,9 @@ use burn::Tensor;
 use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::{DType, Device, Int};
 
+use super::coding::Coding;
 use super::gather::Move;
-use super::ops::{CacheOps, Coding};
+use super::ops::CacheOps;
 use super::programs::PagePrograms;
 use super::shape::buffer_bytes;
 use super::{PAGE_TOKENS, PageShape};

@@ -41,8 +41,8 @@ impl Hub {
     }
 }
 
-/// The GGUFs of a repository's snapshot in the cache, by their paths in the repository: on top or in
-/// a folder, as repositories have them.
+/// The GGUFs of a repository's snapshot in the cache, by their paths in the repository: on top or
+/// in a folder, as repositories have them.
 pub(super) fn cached(cached: &CacheRepo) -> Vec<String> {
     fn list(folder: &Path, prefix: &str, deeper: bool, found: &mut Vec<String>) {
         let Ok(entries) = folder.read_dir() else { return };

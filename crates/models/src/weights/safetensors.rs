@@ -140,14 +140,16 @@ impl TensorFiles {
             return Err(ModelError::file(
                 files.join(", "),
                 format!(
-                    "has no tensor {name}, which config.json calls for: the two do not belong together"
+                    "has no tensor {name}, which config.json calls for: the two do not belong \
+                     together"
                 ),
             ));
         };
         let error = |problem: String| ModelError::file(self.file_of(entry), problem);
         if entry.shape != shape {
             return Err(error(format!(
-                "{name} has shape {:?}, but config.json makes it {shape:?}: the two do not belong together",
+                "{name} has shape {:?}, but config.json makes it {shape:?}: the two do not belong \
+                 together",
                 entry.shape
             )));
         }
@@ -164,7 +166,8 @@ impl TensorFiles {
         let bytes = &self.files[entry.file].1.bytes()[entry.start..][..entry.len];
         if let Some(at) = not_finite(bytes, dtype) {
             return Err(error(format!(
-                "{name} holds NaN or infinity (value {at}): the file is damaged, or was saved by a failed training run"
+                "{name} holds NaN or infinity (value {at}): the file is damaged, or was saved by a \
+                 failed training run"
             )));
         }
         self.taken.insert(name.to_owned());
@@ -203,7 +206,8 @@ impl Weights for TensorFiles {
             Some((name, entry)) => Err(ModelError::file(
                 self.file_of(entry),
                 format!(
-                    "holds {name}, which config.json has no place for: the two do not belong together"
+                    "holds {name}, which config.json has no place for: the two do not belong \
+                     together"
                 ),
             )),
         }

@@ -131,8 +131,8 @@ mod tests {
     use super::*;
     use crate::formats::{F16, Q4_0};
 
-    /// A program that attention came to need in the middle of a text would be compiled there, and what
-    /// does not compile would be found there.
+    /// A program that attention came to need in the middle of a text would be compiled there, and
+    /// what does not compile would be found there.
     #[test]
     fn every_program_that_attention_may_run_is_compiled_with_the_cache() {
         let sides = (Side::per_token(Arc::new(F16)), Side::per_token(Arc::new(Q4_0)));

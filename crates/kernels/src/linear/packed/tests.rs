@@ -11,9 +11,10 @@ use crate::ggml::BlockType;
 /// blocks are those with ordinary scales.
 fn packed(kind: BlockType, rows: usize, columns: usize) -> Vec<u8> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/ggml_weights.safetensors");
-    let file = std::fs::read(path).unwrap();
-    let goldens = SafeTensors::deserialize(&file).unwrap();
-    let bytes = goldens.tensor(&format!("{}.bytes", kind.name())).unwrap().data().to_vec();
+    let file = std::fs::read(path).expect("the golden file is part of the repository");
+    let goldens = SafeTensors::deserialize(&file).expect("a valid golden file");
+    let bytes =
+        goldens.tensor(&format!("{}.bytes", kind.name())).expect("a golden").data().to_vec();
     let blocks: Vec<&[u8]> = bytes.chunks_exact(kind.bytes()).collect();
     let ordinary = &blocks[blocks.len() / 2 + 1..];
     let count = rows * columns / kind.values();
@@ -23,7 +24,7 @@ fn packed(kind: BlockType, rows: usize, columns: usize) -> Vec<u8> {
 fn matrix(kind: BlockType, rows: usize, columns: usize) -> PackedMatrix {
     let mut bytes = vec![0; 3];
     bytes.extend(packed(kind, rows, columns));
-    PackedMatrix::new(Arc::new(bytes), 3, kind, [rows, columns]).unwrap()
+    PackedMatrix::new(Arc::new(bytes), 3, kind, [rows, columns]).expect("sizes that fit")
 }
 
 /// Rows of either sign and of sizes that differ by much.
@@ -112,7 +113,7 @@ fn every_cpu_path_gives_the_same() {
 fn weights_of_several_types_are_one_product() {
     let kinds = [BlockType::Q4_K, BlockType::Q6_K, BlockType::F16, BlockType::Q4_K];
     let parts = kinds.iter().enumerate().map(|(i, kind)| matrix(*kind, 20 + i, 512)).collect();
-    let weight = PackedMatrix::stack(parts).unwrap();
+    let weight = PackedMatrix::stack(parts).expect("sizes that fit");
     assert_eq!((weight.rows(), weight.columns()), (86, 512));
     for n in [1, 5, 20] {
         let x = activations(n * 512);
@@ -137,8 +138,9 @@ fn weights_that_do_not_fit_are_errors() {
         assert!(matches!(new(offset, shape), Err(PackedError::Bounds { .. })));
     }
     assert!(matches!(new(0, [usize::MAX, 256]), Err(PackedError::Bounds { .. })));
-    let wide = new(0, [0, 512]).unwrap();
-    let error = PackedMatrix::stack(vec![wide, new(0, [1, 256]).unwrap()]).unwrap_err();
+    let wide = new(0, [0, 512]).expect("sizes that fit");
+    let error = PackedMatrix::stack(vec![wide, new(0, [1, 256]).expect("sizes that fit")])
+        .expect_err("an error");
     assert_eq!(error, PackedError::Widths(vec![512, 256]));
     assert!(PackedMatrix::stack(Vec::new()).is_err());
 }

@@ -4,7 +4,7 @@ use burn_flex::FlexTensor;
 
 use crate::formats::Format;
 use crate::paged::PageShape;
-use crate::paged::ops::Coding;
+use crate::paged::coding::Coding;
 use crate::wide;
 
 /// Values that are decoded again at a time, to look for those that the format can't hold.

@@ -3,7 +3,7 @@
 use burn_wgpu::{CubeTensor, into_contiguous};
 
 use crate::paged::PageShape;
-use crate::paged::ops::Coding;
+use crate::paged::coding::Coding;
 use crate::wgsl::own;
 
 /// See [`CacheOps::append_quantised`](crate::paged::ops::CacheOps::append_quantised).

@@ -1,5 +1,3 @@
-//! Methods that mix precisions and eviction.
+//! Methods that mix precisions and eviction: a file each, named here and in `builtin.rs`.
 
-mod adaptive;
-
-pub use adaptive::Adaptive;
+pub mod adaptive;

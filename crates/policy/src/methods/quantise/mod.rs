@@ -1,9 +1,5 @@
-//! Methods that store every token in fewer bits.
+//! Methods that store every token in fewer bits: a file each, named here and in `builtin.rs`.
 
-mod kivi;
-mod kvquant;
-mod pair;
-
-pub use kivi::Kivi;
-pub use kvquant::{KvQuant, LayerCodebooks};
-pub use pair::Formats;
+pub mod kivi;
+pub mod kvquant;
+pub mod pair;

@@ -17,8 +17,8 @@ const TOKEN: usize = 13;
 const CHANNEL: usize = 9;
 
 impl Kit<'_> {
-    /// One value of one key is huge: the policy refuses the step, counts overflows in its context, or
-    /// decodes the value again and answers with numbers.
+    /// One value of one key is huge: the policy refuses the step, counts overflows in its context,
+    /// or decodes the value again and answers with numbers.
     pub(super) fn overflows(&self) -> Result<(), Failure> {
         let rule = "values that a format can't hold are counted";
         let context = self.context.counting();
