@@ -53,11 +53,12 @@ fn answers(policy: &dyn KvCachePolicy) -> Vec<f32> {
     host(cache.step(text(99)).expect("rows that fit"))
 }
 
-/// The largest error of any answer.
-fn worst(name: &str) -> f32 {
+/// The mean squared error of the answers.
+fn error(name: &str) -> f64 {
     let exact = answers(&*Registry::builtin().policy("fp32").expect("built in"));
     let ours = answers(&*calibrated(name));
-    ours.iter().zip(exact).map(|(ours, exact)| (ours - exact).abs()).fold(0.0, f32::max)
+    let squares = ours.iter().zip(&exact).map(|(ours, exact)| f64::from(ours - exact).powi(2));
+    squares.sum::<f64>() / exact.len() as f64
 }
 
 #[test]
@@ -74,8 +75,8 @@ fn calibrated_policies_keep_the_contract() {
 #[test]
 fn bits_and_outliers_lower_the_error() {
     let [two, three, four] =
-        [2, 3, 4].map(|bits| worst(&format!("kvquant(key_bits={bits};value_bits={bits})")));
+        [2, 3, 4].map(|bits| error(&format!("kvquant(key_bits={bits};value_bits={bits})")));
     assert!(two > three && three > four, "2, 3 and 4 bits: {two}, {three}, {four}");
-    let apart = worst("kvquant(key_bits=3;value_bits=3;outliers=2)");
+    let apart = error("kvquant(key_bits=3;value_bits=3;outliers=2)");
     assert!(apart < three, "3 bits: {apart} with two outliers of a row apart, {three} without");
 }
