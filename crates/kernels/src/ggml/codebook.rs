@@ -1,9 +1,9 @@
-//! Four-bit codes that name an entry of a fixed codebook: IQ4_NL and IQ4_XS, whose sixteen levels
+//! Four-bit codes that name an entry of a fixed codebook: IQ4_NL and IQ4_XS, whose sixteen values
 //! lie closer together near zero, and MXFP4, the FP4 (E2M1) of the OCP Microscaling formats.
 
 use super::block::{Block, half_at};
 
-/// Levels of IQ4_NL and IQ4_XS.
+/// The codebook of IQ4_NL and IQ4_XS.
 pub(crate) const IQ4: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
@@ -24,12 +24,12 @@ pub(crate) struct Mxfp4;
 
 /// Entries of a codebook: of value j in the low bits of byte j, of value j + 16 above them.
 #[inline(always)]
-fn look_up(book: &[i8; 16], packed: &[u8], codes: &mut [i8]) {
+fn look_up(codebook: &[i8; 16], packed: &[u8], codes: &mut [i8]) {
     for (packed, codes) in packed.chunks_exact(16).zip(codes.chunks_exact_mut(32)) {
         let (low, high) = codes.split_at_mut(16);
         for ((byte, low), high) in packed.iter().zip(low).zip(high) {
-            *low = book[usize::from(byte & 15)];
-            *high = book[usize::from(byte >> 4)];
+            *low = codebook[usize::from(byte & 15)];
+            *high = codebook[usize::from(byte >> 4)];
         }
     }
 }
@@ -79,7 +79,7 @@ impl Block for Mxfp4 {
     const SHARED: usize = 32;
     const HAS_MIN: bool = false;
 
-    /// Half of 2^(e − 127), which the doubled levels make whole; subnormal for the two smallest.
+    /// Half of 2^(e − 127), which the doubled entries make up for; subnormal for the two smallest.
     #[inline(always)]
     fn scales(block: &[u8], scales: &mut [f32], _mins: &mut [f32]) {
         let exponent = u32::from(block[0]);

@@ -49,7 +49,10 @@ fn fifth_bits(packed: &[u8], codes: &mut [i8]) {
 }
 
 macro_rules! legacy {
-    ($name:ident, $bytes:literal, min $has_min:literal, |$block:ident, $codes:ident| $fill:block) => {
+    (
+        $name:ident, $bytes:literal, min $has_min:literal,
+        |$block:ident, $codes:ident| $fill:block
+    ) => {
         impl Block for $name {
             const VALUES: usize = VALUES;
             const BYTES: usize = $bytes;
