@@ -1,10 +1,9 @@
-//! Four-bit codes that name an entry of a fixed codebook: IQ4_NL and IQ4_XS, whose sixteen
-//! centroids lie closer together near zero, and MXFP4, the FP4 (E2M1) of the OCP Microscaling
-//! formats.
+//! Four-bit codes that name an entry of a fixed codebook: IQ4_NL and IQ4_XS, whose sixteen values
+//! lie closer together near zero, and MXFP4, the FP4 (E2M1) of the OCP Microscaling formats.
 
 use super::block::{Block, half_at};
 
-/// Centroids of IQ4_NL and IQ4_XS.
+/// The codebook of IQ4_NL and IQ4_XS.
 pub(crate) const IQ4: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
@@ -80,7 +79,7 @@ impl Block for Mxfp4 {
     const SHARED: usize = 32;
     const HAS_MIN: bool = false;
 
-    /// Half of 2^(e − 127), which the doubled centroids make whole; subnormal for the two smallest.
+    /// Half of 2^(e − 127), which the doubled entries make up for; subnormal for the two smallest.
     #[inline(always)]
     fn scales(block: &[u8], scales: &mut [f32], _mins: &mut [f32]) {
         let exponent = u32::from(block[0]);

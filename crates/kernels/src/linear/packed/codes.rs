@@ -120,11 +120,11 @@ fn five_bits(block: &[u8], at: usize, high: usize) -> __m256i {
 /// Entries of a codebook that nibbles name.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn look_up(book: &[i8; 16], block: &[u8], at: usize) -> __m256i {
-    // SAFETY: the book has sixteen bytes.
-    let book = unsafe { _mm_loadu_si128(book.as_ptr().cast()) };
+fn look_up(codebook: &[i8; 16], block: &[u8], at: usize) -> __m256i {
+    // SAFETY: the codebook has sixteen bytes.
+    let entries = unsafe { _mm_loadu_si128(codebook.as_ptr().cast()) };
     let codes = _mm256_and_si256(nibbles(block, at), _mm256_set1_epi8(15));
-    _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(book), codes)
+    _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), codes)
 }
 
 /// Words shifted to the right by the planes that lie below one: the count is known when `g` is.
