@@ -5,6 +5,7 @@ mod cache;
 mod contract;
 mod evict;
 mod gpu;
+mod kvquant;
 mod numbers;
 mod support;
 mod wrap;

@@ -54,8 +54,24 @@ fn overflows(
         let codes = &codes[first * page.words..][..count * page.words];
         format.decode_blocks(codes, &scales[first * page.scales..][..count * page.scales], decoded);
         lost += u64::from(no_longer_finite(values, decoded));
+        let rows = values.chunks_exact(page.head_dim).zip(decoded.chunks_exact(page.head_dim));
+        lost += rows.map(|(values, decoded)| saturated(values, decoded)).sum::<u64>();
     }
     lost
+}
+
+/// The largest f16.
+const LARGEST_HALF: f32 = 65_504.0;
+
+/// Values beyond f16's range in a row that a format without scales cut to a small part of them.
+fn saturated(values: &[f32], decoded: &[f32]) -> u64 {
+    let absmax = |row: &[f32]| row.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+    if absmax(values) <= LARGEST_HALF {
+        return 0;
+    }
+    let kept = absmax(decoded);
+    let cut = |x: &&f32| x.is_finite() && x.abs() > LARGEST_HALF && x.abs() > 16.0 * kept;
+    values.iter().filter(cut).count() as u64
 }
 
 wide! {
