@@ -149,8 +149,8 @@ pub struct Comparison {
     pub perplexity_ratio_stderr: Option<f64>,
 }
 
-/// `e` to a loss of more than 709 nats is beyond f64: infinite here, null in JSON, which has no word
-/// for it. The loss itself is always there.
+/// `e` to a loss of more than 709 nats is beyond f64: infinite here, null in JSON, which has no
+/// word for it. The loss itself is always there.
 fn unbounded<'de, D: serde::Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(input)?.unwrap_or(f64::INFINITY))
 }

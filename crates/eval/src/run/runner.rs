@@ -57,10 +57,10 @@ struct Base {
     scores: Vec<Score>,
 }
 
-/// Evaluates policies over a plan: an outcome each, in their order, or why there is none. A policy that
-/// fails is left out from then on, and the others go on; where the [first](Reference::First) fails,
-/// what they were compared with, they have no comparison. `progress` is called after every window of
-/// every policy.
+/// Evaluates policies over a plan: an outcome each, in their order, or why there is none. A policy
+/// that fails is left out from then on, and the others go on; where the [first](Reference::First)
+/// fails, what they were compared with, they have no comparison. `progress` is called after every
+/// window of every policy.
 ///
 /// # Errors
 /// When a policy can't serve the model, or the reference can't be read or saved.

@@ -73,12 +73,12 @@ struct Ledger {
 }
 
 impl Sweep<'_> {
-    /// Measures what is missing in `folder`. A cell that fails does not stop the others; where it is
-    /// the baseline of a group, the group has nothing to be compared with and is left out.
+    /// Measures what is missing in `folder`. A cell that fails does not stop the others; where it
+    /// is the baseline of a group, the group has nothing to be compared with and is left out.
     ///
     /// # Errors
-    /// When something in the grid is unknown, records on disk are damaged or of another revision, or
-    /// the disk refuses.
+    /// When something in the grid is unknown, records on disk are damaged or of another revision,
+    /// or the disk refuses.
     pub fn run(&self, folder: &ResultFolder, reporter: &dyn Reporter) -> Result<Swept, EvalError> {
         let names = self.grid.policies();
         let policies = names.iter().map(|name| find(self.registry, name));

@@ -53,8 +53,8 @@ fn compared(records: &[Record]) -> Vec<&Record> {
     records.iter().filter(perplexity).collect()
 }
 
-/// Change of perplexity against the baseline in percent, and its error; none where it is beyond what
-/// an axis can show.
+/// Change of perplexity against the baseline in percent, and its error; none where it is beyond
+/// what an axis can show.
 fn change_percent(record: &Record) -> Option<(f64, f64)> {
     let comparison = record.comparison.as_ref()?;
     let error = comparison.perplexity_ratio_stderr.unwrap_or(0.0);
