@@ -1,10 +1,11 @@
 //! Counting the values that a storage format can't hold.
 //!
 //! A value overflows where it was finite and what is stored of it decodes to infinity or to no
-//! number: half precision ends at 65,504, and so do the scales of most formats. Packed stores count
-//! while they append. The counter belongs to the [`Context`](crate::Context) and not to a store, so
-//! that no cache made of caches can forget to pass it on, and what is counted outlives stores that
-//! come and go.
+//! number: half precision ends at 65,504, and so do the scales of most formats. It also does where a
+//! format cuts it to the largest value that it has: where it is beyond half precision, and more than
+//! 16 times as large as all that is left of its block. Packed stores count while they append. The
+//! counter belongs to the [`Context`](crate::Context) and not to a store, so that no cache made of
+//! caches can forget to pass it on, and what is counted outlives stores that come and go.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,7 +20,7 @@ use crate::error::KernelError;
 /// Values that were stored, and those among them that their format could not hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Overflows {
-    /// Finite values that decode to infinity or to no number.
+    /// Finite values that decode to infinity or to no number, or were cut to a small part of them.
     pub lost: u64,
     /// Values stored. One that moves from a store to another, as out of a window, counts in both.
     pub stored: u64,

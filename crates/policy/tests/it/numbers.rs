@@ -47,7 +47,7 @@ fn answers(
 
 #[test]
 fn what_is_no_number_reaches_the_output() {
-    let (h, n) = (2, 600);
+    let (h, n) = (2, 300);
     for (device, cap) in devices().into_iter().flat_map(|d| [(d.clone(), None), (d, Some(30.0))]) {
         // Few rows and many, and heads that programs of their own read.
         for (d, steps) in [(64, 1), (64, 70), (128, 1), (128, 70), (80, 3)] {
@@ -56,7 +56,7 @@ fn what_is_no_number_reaches_the_output() {
             let all = |keys: &[f32], values: &[f32]| {
                 answers([h, n, d, steps], keys, values, (cap, &device))
             };
-            for token in [0, 130, 255, 256, n - 1] {
+            for token in [0, 255, n - 1] {
                 for score in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                     let what = format!("{score} at {token} of {steps}x{d} on {device:?}, {cap:?}");
                     let mut keys = keys.clone();
@@ -76,7 +76,7 @@ fn what_is_no_number_reaches_the_output() {
                 assert!(output.iter().all(|x| x.is_nan()), "on {device:?}");
             }
             let mut broken = values.clone();
-            broken[300 * d + 7] = f32::NAN;
+            broken[290 * d + 7] = f32::NAN;
             for output in all(&keys, &broken) {
                 assert!(output[7].is_nan(), "a value on {device:?}");
             }
@@ -112,18 +112,21 @@ fn what_a_format_can_not_hold_is_counted() {
                 position += count;
             }
             let (stored, _) = kvr_kernels::rows(cache.view(), 0..n).expect("all rows");
-            let pairs = keys.iter().zip(host(stored));
+            let stored = host(stored);
+            let pairs = keys.iter().zip(&stored);
             let want = pairs.filter(|(x, y)| x.is_finite() && !y.is_finite()).count() as u64;
             let got = context.overflows().expect("a count");
-            assert_eq!(got.lost, want, "{} on {device:?}", format.name());
-            assert_eq!(got.stored, 4 * (n * d) as u64, "{} on {device:?}", format.name());
-            let least = match format.name() {
-                "f32" => 0,
-                "bf16" => 1,
-                "f16" => 3,
-                _ => 32,
-            };
-            assert!(want >= least && (least > 0) == (want > 0), "{}: {want}", format.name());
+            let what = format!("{} on {device:?}", format.name());
+            assert_eq!(got.stored, 4 * (n * d) as u64, "{what}");
+            match format.name() {
+                // The exponents of mxfp4 are as wide as those of f32.
+                "f32" | "mxfp4" => assert_eq!((got.lost, want), (0, 0), "{what}"),
+                // It cuts all four to 2,688.
+                "nvfp4" => assert_eq!((got.lost, want), (4, 0), "{what}"),
+                "bf16" => assert_eq!((got.lost, want), (1, 1), "{what}"),
+                "f16" => assert_eq!((got.lost, want), (3, 3), "{what}"),
+                _ => assert!(got.lost == want && want >= 32, "{what}: {} of {want}", got.lost),
+            }
         }
     }
 }

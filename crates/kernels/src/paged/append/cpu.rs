@@ -39,13 +39,20 @@ pub(in crate::paged) fn append(
     (codes, scales)
 }
 
-/// Finite values of some rows whose codes decode to infinity or to no number.
+/// The largest f16. Formats whose scales are f16 overflow beyond it, and others may cut what is larger.
+const LARGEST_HALF: f32 = 65_504.0;
+
+/// A value that is so many times as large as anything that is left of its block was cut.
+const CUT: f32 = 16.0;
+
+/// Finite values of some rows that decode to infinity or to no number, or that were cut.
 fn overflows(
     format: &dyn Format,
     (values, codes, scales): (&[f32], &[u32], &[u16]),
     page: PageShape,
 ) -> u64 {
     let rows = (CHECKED / page.head_dim).max(1);
+    let block = format.layout().values;
     let mut decoded = vec![0.0; (rows * page.head_dim).min(values.len())];
     let mut lost = 0;
     for (i, values) in values.chunks(rows * page.head_dim).enumerate() {
@@ -54,24 +61,12 @@ fn overflows(
         let codes = &codes[first * page.words..][..count * page.words];
         format.decode_blocks(codes, &scales[first * page.scales..][..count * page.scales], decoded);
         lost += u64::from(no_longer_finite(values, decoded));
-        let rows = values.chunks_exact(page.head_dim).zip(decoded.chunks_exact(page.head_dim));
-        lost += rows.map(|(values, decoded)| saturated(values, decoded)).sum::<u64>();
+        if beyond_half(values) {
+            let blocks = values.chunks_exact(block).zip(decoded.chunks_exact(block));
+            lost += blocks.map(|(before, after)| cut(before, after)).sum::<u64>();
+        }
     }
     lost
-}
-
-/// The largest f16.
-const LARGEST_HALF: f32 = 65_504.0;
-
-/// Values beyond f16's range in a row that a format without scales cut to a small part of them.
-fn saturated(values: &[f32], decoded: &[f32]) -> u64 {
-    let absmax = |row: &[f32]| row.iter().fold(0.0f32, |max, x| max.max(x.abs()));
-    if absmax(values) <= LARGEST_HALF {
-        return 0;
-    }
-    let kept = absmax(decoded);
-    let cut = |x: &&f32| x.is_finite() && x.abs() > LARGEST_HALF && x.abs() > 16.0 * kept;
-    values.iter().filter(cut).count() as u64
 }
 
 wide! {
@@ -80,4 +75,19 @@ wide! {
         let pairs = before.iter().zip(after);
         pairs.map(|(before, after)| u32::from(before.is_finite() & !after.is_finite())).sum()
     }
+}
+
+wide! {
+    /// Whether any value is beyond half precision.
+    fn beyond_half<'a>(values: &'a [f32]) -> bool {
+        values.iter().fold(false, |any, x| any | (x.abs() > LARGEST_HALF))
+    }
+}
+
+/// How many values of a block are finite, before and after, and were cut.
+fn cut(before: &[f32], after: &[f32]) -> u64 {
+    let left = after.iter().filter(|x| x.is_finite()).fold(0.0f32, |max, x| max.max(x.abs()));
+    let bound = LARGEST_HALF.max(CUT * left);
+    let pairs = before.iter().zip(after);
+    pairs.filter(|(x, y)| x.is_finite() && y.is_finite() && x.abs() > bound).count() as u64
 }

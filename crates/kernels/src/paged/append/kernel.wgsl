@@ -39,10 +39,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             for (var s = 0u; s < BLOCK_SCALES; s++) {
                 row_scales[r * SCALES + block * BLOCK_SCALES + s] = scales[s];
             }
-            // Values that the format can't hold were finite and are not any more.
+            // Values that the format can't hold: see cpu.rs.
             decode_block(&codes, &scales, &x);
+            var left = 0.0;
             for (var i = 0u; i < VALUES; i++) {
-                lost += select(0u, 1u, finite(rows[source + block * VALUES + i]) && !finite(x[i]));
+                if (finite(x[i])) { left = max(left, abs(x[i])); }
+            }
+            let bound = max(65504.0, 16.0 * left);
+            for (var i = 0u; i < VALUES; i++) {
+                let value = rows[source + block * VALUES + i];
+                lost += select(0u, 1u, finite(value) && (!finite(x[i]) || abs(value) > bound));
             }
         }
     }
