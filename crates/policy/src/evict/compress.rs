@@ -89,6 +89,14 @@ impl<S: PromptScorer> Method for Compress<S> {
     fn policy(self, registry: &Registry) -> Result<Arc<dyn KvCachePolicy>, PolicyError> {
         let wrong = |problem| PolicyError::Settings { policy: S::NAME.to_owned(), problem };
         self.scorer.check().map_err(wrong)?;
+        let storage = registry.build(&self.policy)?;
+        if !storage.promise().append_only {
+            return Err(wrong(format!(
+                "{} packs or drops tokens later: store what is kept in a policy that does not, \
+                 such as k8v4",
+                storage.name()
+            )));
+        }
         let budget = self.budget.check().map_err(wrong)?;
         if let Some(tokens) = budget.tokens {
             budget.resolve(Some(tokens), self.scorer.floor(), S::NAME)?;
@@ -98,7 +106,7 @@ impl<S: PromptScorer> Method for Compress<S> {
             scorer: Arc::new(self.scorer),
             budget,
             heads: HeadBudgets::Even,
-            storage: registry.build(&self.policy)?,
+            storage,
         }))
     }
 }

@@ -110,7 +110,7 @@ fn pre_rope_accepts_what_is_append_only() {
 
 #[test]
 fn evictions_accept_per_token_formats() {
-    assert_eq!(wrapped("adakv(policy=snapkv(tokens=100;policy=#))"), 8);
+    assert_eq!(wrapped("adakv(policy=snapkv(tokens=100;policy=#))"), 4);
     assert_eq!(wrapped("tova(keep=0.3;policy=rotate(policy=#))"), 4);
 }
 
