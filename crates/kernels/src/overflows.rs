@@ -1,8 +1,10 @@
 //! Counting the values that a storage format can't hold.
 //!
 //! A value overflows where it was finite and what is stored of it decodes to infinity or to no
-//! number: half precision ends at 65,504, and so do the scales of most formats. It also does where a
-//! format cuts it to the largest value that it has: where it is beyond half precision, and more than
+//! number: half precision ends at 65,504, and so do the scales of most formats. It also does
+//! where a
+//! format cuts it to the largest value that it has: where it is beyond half precision, and more
+//! than
 //! 16 times as large as all that is left of its block. Packed stores count while they append. The
 //! counter belongs to the [`Context`](crate::Context) and not to a store, so that no cache made of
 //! caches can forget to pass it on, and what is counted outlives stores that come and go.

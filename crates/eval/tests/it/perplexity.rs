@@ -96,7 +96,8 @@ fn the_exact_reference_and_the_divergences_of_llama_cpp() {
     assert_eq!((exact.len(), policy(&exact[0])), (8, "f32:f32".to_owned()));
     let policies: Vec<String> = exact.iter().map(policy).collect();
     let Some(records) = evaluate(&policies, 512, 100) else { return };
-    // Exact programs differ where a rounded cache amplifies their last bits: weights perturbed by 1e-7
+    // Exact programs differ where a rounded cache amplifies their last bits: weights perturbed by
+    // 1e-7
     // move a quantised perplexity by 0.02 %, so no comparison below that means anything.
     check(&exact, &records, 0.005, 0.02);
 

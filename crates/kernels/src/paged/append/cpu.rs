@@ -39,7 +39,8 @@ pub(in crate::paged) fn append(
     (codes, scales)
 }
 
-/// The largest f16. Formats whose scales are f16 overflow beyond it, and others may cut what is larger.
+/// The largest f16. Formats whose scales are f16 overflow beyond it, and others may cut what is
+/// larger.
 const LARGEST_HALF: f32 = 65_504.0;
 
 /// A value that is so many times as large as anything that is left of its block was cut.
