@@ -96,9 +96,9 @@ fn the_exact_reference_and_the_divergences_of_llama_cpp() {
     assert_eq!((exact.len(), policy(&exact[0])), (8, "f32:f32".to_owned()));
     let policies: Vec<String> = exact.iter().map(policy).collect();
     let Some(records) = evaluate(&policies, 512, 100) else { return };
-    // Exact programs differ where a rounded cache amplifies their last bits. 0.02 % is what weights
-    // perturbed by 1e-7 do to SmolLM2 under k8v4; the floor of mini itself is not measured. One pair,
-    // q5_1:q5_0, is 0.0067 % off, which was below 0.005 % before, and the cause is not known.
+    // Exact programs differ where a rounded cache amplifies their last bits. 0.02 % is what
+    // weights perturbed by 1e-7 do to SmolLM2 under k8v4; mini's own floor is not measured.
+    // One pair, q5_1:q5_0, is 0.0067 % off: it was below 0.005 %, and the cause is not known.
     check(&exact, &records, 0.005, 0.02);
 
     let divergences = cells("llama_cpp_kld.tsv");
